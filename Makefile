@@ -1,0 +1,43 @@
+# The two commands that a newcomer needs: make demo, make test.
+PYTHON ?= python3.11
+VENV := .venv
+BIN := $(VENV)/bin
+export PATH := $(CURDIR)/$(BIN):$(PATH)
+export PYTHONPATH := $(CURDIR)/src:$(CURDIR)/cloud:$(CURDIR)
+
+.PHONY: help demo test lint bench lock clean
+
+help: ## say what each command does
+	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-7s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+demo: $(VENV)/lab ## a core device and an AWS IoT account on this machine: watch a certificate near its end
+	@$(BIN)/python -m lab demo
+
+test: $(VENV)/dev ## every test
+	$(BIN)/python -m pytest
+
+lint: $(VENV)/dev ## style and types
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+bench: $(VENV)/lab ## measure, and print docs/benchmarks.md's table
+	$(BIN)/python -m lab bench
+
+lock: ## pin again what requirements/*.in name (needs uv)
+	uv pip compile -q --generate-hashes --universal --no-header --python-version 3.9.2 requirements/device.in -o requirements/device.txt
+	uv pip compile -q --generate-hashes --universal --no-header --python-version 3.11 requirements/lab.in -o requirements/lab.txt
+	uv pip compile -q --generate-hashes --universal --no-header --python-version 3.11 requirements/dev.in -o requirements/dev.txt
+
+clean: ## remove what the commands above made
+	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis build
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+$(VENV)/bin/python:
+	@command -v $(PYTHON) >/dev/null || { echo "Python 3.11 is needed: install it, or name one with make PYTHON=/path/to/python3.11"; exit 1; }
+	@$(PYTHON) -m venv $(VENV)
+
+$(VENV)/%: requirements/%.txt | $(VENV)/bin/python
+	@echo "Installing requirements/$*.txt into $(VENV) (once) ..."
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r $<
+	@touch $@

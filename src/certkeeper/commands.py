@@ -1,0 +1,182 @@
+"""What a person or a script asks on the device: ``check`` and ``doctor``.
+
+Both look at the device themselves, with the configuration that the component last
+accepted. They change nothing, send nothing, and need no nucleus.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from certkeeper.core.alerting import Verdict, judge
+from certkeeper.core.certificate import Inventory
+from certkeeper.core.clock_trust import clock_distrust
+from certkeeper.core.deadline import whole_days
+from certkeeper.core.health import clock_check, configuration_check
+from certkeeper.core.settings import Settings, SettingsError, parse
+from certkeeper.edge import inventory_json, schedule
+from certkeeper.edge.clock import SystemClock
+from certkeeper.edge.inspection import Request, inspect
+from certkeeper.edge.state_files import ConfigurationFile, RecordFile
+from rotation_protocol.codec import time_text
+from rotation_protocol.messages import ReadinessCheck
+from rotation_protocol.reasons import AlertType, CheckStatus
+
+FINE, CROSSED, CANNOT_TELL = 0, 1, 2
+
+_CROSSED = {AlertType.EXPIRING, AlertType.EXPIRED, AlertType.OVERDUE, AlertType.MISMATCH}
+
+
+class UsageError(Exception):
+    """What was asked for cannot be done as asked; says what to do instead."""
+
+
+@dataclass(frozen=True)
+class Look:
+    """One look at the device, judged."""
+
+    inventory: Inventory
+    settings: Settings
+    verdicts: tuple[Verdict, ...]
+    checks: tuple[ReadinessCheck, ...]
+    now: datetime
+
+    @property
+    def exit_code(self) -> int:
+        """0 fine, 1 a threshold crossed or a pair that does not match, 2 cannot tell."""
+        kinds = {finding.type for verdict in self.verdicts for finding in verdict.findings}
+        if kinds & _CROSSED:
+            return CROSSED
+        return CANNOT_TELL if kinds else FINE
+
+
+def look(root: str, work: Path, configuration: Path | None, *, try_endpoint: bool = False) -> Look:
+    """Look at the device under ``root``; the component's own files are in ``work``.
+
+    Raises UsageError for a configuration that cannot be used.
+    """
+    settings = _settings(work, configuration)
+    inventory = inspect(
+        Request(
+            root=root,
+            watch=settings.watch,
+            certificate_override=settings.certificate_file_path,
+            private_key_override=settings.private_key_path,
+            try_endpoint=try_endpoint,
+        )
+    )
+    now = SystemClock().now().wall
+    record, _ = RecordFile(work).load()
+    distrust = clock_distrust(inventory, now, record.newest_seen)
+    checks = (
+        *inventory.checks,
+        clock_check(distrust, inventory.clock_synchronized),
+        configuration_check(settings, ()),
+    )
+    return Look(inventory, settings, judge(inventory, settings, now, distrust), checks, now)
+
+
+def check(seen: Look, as_json: bool) -> str:
+    """The certificates, for a person or as JSON."""
+    if as_json:
+        return json.dumps(
+            {
+                "checkedAt": time_text(seen.now),
+                "exitCode": seen.exit_code,
+                "certificates": [_certificate_fields(v, seen.now) for v in seen.verdicts],
+            },
+            indent=2,
+        )
+    rows: list[Sequence[str]] = [
+        ("ROLE", "STATE", "DEADLINE", "DAYS LEFT", "BECAUSE OF", "KEY", "SOURCE")
+    ]
+    rows.extend(_row(verdict, seen.now) for verdict in seen.verdicts)
+    lines = _table(rows)
+    for verdict in seen.verdicts:
+        for finding in verdict.findings:
+            said = f": {finding.detail}" if finding.detail else f" (threshold {finding.threshold})"
+            lines.append(f"! {verdict.reading.role.value}: {finding.type.value}{said}")
+    return "\n".join(lines)
+
+
+def doctor(seen: Look, as_json: bool) -> str:
+    """What is ready and what is not, for a person or as JSON."""
+    if as_json:
+        checks = [inventory_json.encode_check(check) for check in seen.checks]
+        return json.dumps({"exitCode": doctor_exit_code(seen), "checks": checks}, indent=2)
+    lines = _table([(c.status.value.upper(), c.name.value, c.detail) for c in seen.checks])
+    remedies = [f"-> {c.name.value}: {c.remedy}" for c in seen.checks if c.remedy]
+    if remedies:
+        lines.extend(["", "What to do:", *remedies])
+    lines.extend(f"note: {note}" for note in seen.inventory.notes)
+    return "\n".join(lines)
+
+
+def doctor_exit_code(seen: Look) -> int:
+    """0 ready, 1 something fails or warns, 2 something could not be looked at."""
+    statuses = {check.status for check in seen.checks}
+    if statuses & {CheckStatus.FAIL, CheckStatus.WARN}:
+        return CROSSED
+    return CANNOT_TELL if CheckStatus.UNKNOWN in statuses else FINE
+
+
+def _settings(work: Path, configuration: Path | None) -> Settings:
+    if configuration is None:
+        values = ConfigurationFile(work).load() or {}
+        source = "the component's configuration"
+    else:
+        values = _configuration_file(configuration)
+        source = str(configuration)
+    try:
+        return parse(values, schedule.problem)
+    except SettingsError as error:
+        raise UsageError(f"{source} is not valid: {error}") from None
+
+
+def _configuration_file(path: Path) -> Mapping[str, Any]:
+    try:
+        values = json.loads(path.read_bytes())
+    except OSError as error:
+        raise UsageError(f"{path}: {error.strerror or error}") from None
+    except ValueError:
+        raise UsageError(f"{path} is not JSON") from None
+    if not isinstance(values, dict):
+        raise UsageError(f"{path} is not a JSON object")
+    return values
+
+
+def _certificate_fields(verdict: Verdict, now: datetime) -> dict[str, Any]:
+    deadline = verdict.deadline
+    return {
+        **inventory_json.encode_reading(verdict.reading),
+        "state": verdict.state,
+        "deadline": time_text(deadline.at) if deadline else None,
+        "deadlineReason": deadline.reason.value if deadline else None,
+        "daysRemaining": whole_days(deadline.remaining(now)) if deadline else None,
+        "findings": [finding.type.value for finding in verdict.findings],
+    }
+
+
+def _row(verdict: Verdict, now: datetime) -> tuple[str, ...]:
+    reading, deadline = verdict.reading, verdict.deadline
+    return (
+        reading.role.value,
+        verdict.state.upper(),
+        f"{deadline.at:%Y-%m-%d %H:%M}Z" if deadline else "-",
+        str(whole_days(deadline.remaining(now))) if deadline else "-",
+        deadline.reason.value if deadline else "-",
+        reading.facts.key_algorithm if reading.facts else "-",
+        reading.source,
+    )
+
+
+def _table(rows: Sequence[Sequence[str]]) -> list[str]:
+    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
+    return [
+        "  ".join(text.ljust(width) for text, width in zip(row, widths)).rstrip() for row in rows
+    ]

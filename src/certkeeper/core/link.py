@@ -1,0 +1,127 @@
+"""The IPC connection to the nucleus: when to open it, and what must hold once it is open.
+
+One pure machine. Every attempt has a number, and what an earlier attempt still says
+is ignored. It tries for ever, with a growing wait, and never twice at once.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from datetime import timedelta
+
+from certkeeper.core import effects, events
+from certkeeper.core.backoff import Backoff
+from certkeeper.core.effects import Effect, Log
+from certkeeper.core.events import Event, Moment
+from rotation_protocol.messages import ReadinessCheck
+from rotation_protocol.reasons import CheckStatus, ReadinessCheckName
+
+BACKOFF = Backoff(timedelta(seconds=1), timedelta(minutes=1))
+#: The nucleus answers on a local socket; longer than this it does not answer at all.
+CONNECT_TIMEOUT = 15.0
+REMEDY_UNAUTHORIZED = (
+    "the accessControl in effect is not the recipe's: look for accessControl in the "
+    "deployment's configuration update, and reset it"
+)
+
+Step = tuple["Link", tuple[Effect, ...]]
+
+
+@dataclass(frozen=True)
+class Link:
+    """``seed`` spreads the retries. ``since`` and ``retry_at`` are monotonic seconds."""
+
+    seed: str
+    attempt: int = 0
+    failures: int = 0
+    connected: bool = False
+    since: float | None = None
+    retry_at: float | None = 0.0
+    reason: str = "not yet connected"
+    subscribed: frozenset[str] = frozenset()
+    refused: tuple[events.SubscriptionRefused, ...] = ()
+
+    def wake_at(self) -> float | None:
+        """When a Tick is wanted, in monotonic seconds."""
+        if self.retry_at is not None:
+            return self.retry_at
+        if not self.connected and self.since is not None:
+            return self.since + CONNECT_TIMEOUT
+        return None
+
+    def check(self) -> ReadinessCheck:
+        """What doctor and the health message say of the connection."""
+        name = ReadinessCheckName.IPC
+        if not self.connected:
+            return ReadinessCheck(name, CheckStatus.FAIL, self.reason, "retried by itself")
+        unauthorized = [r.subscription for r in self.refused if r.unauthorized]
+        if unauthorized:
+            detail = "not allowed: " + ", ".join(unauthorized)
+            return ReadinessCheck(name, CheckStatus.FAIL, detail, REMEDY_UNAUTHORIZED)
+        return ReadinessCheck(name, CheckStatus.OK, "connected")
+
+
+def step(link: Link, event: Event, now: Moment) -> Step:
+    """What follows from ``event``: the link as it is then, and what to do."""
+    if isinstance(event, events.Tick):
+        return _on_tick(link, now)
+    if getattr(event, "attempt", link.attempt) != link.attempt:
+        return link, ()
+    if isinstance(event, events.Connected):
+        up = replace(link, connected=True, retry_at=None, reason="")
+        return up, (Log("ipc-connected"), effects.Subscribe(link.attempt))
+    if isinstance(event, events.Disconnected):
+        if link.retry_at is not None:
+            return link, ()
+        return _on_disconnected(link, event.reason, now)
+    if isinstance(event, events.Subscribed):
+        # Only now: a nucleus that accepts and then hangs up must not be asked every second.
+        up = replace(link, subscribed=link.subscribed | {event.subscription}, failures=0)
+        return up, (Log("subscribed", {"to": event.subscription}),)
+    if isinstance(event, events.SubscriptionRefused):
+        return replace(link, refused=(*link.refused, event)), (_refusal(event),)
+    if isinstance(event, events.ConfigurationChanged):
+        return link, (effects.ReadConfiguration(link.attempt),)
+    return link, ()
+
+
+def _on_tick(link: Link, now: Moment) -> Step:
+    wake_at = link.wake_at()
+    if wake_at is None or now.monotonic < wake_at:
+        return link, ()
+    if link.retry_at is None:
+        return _on_disconnected(link, f"no answer within {CONNECT_TIMEOUT:g} s", now)
+    attempt = link.attempt + 1
+    trying = replace(
+        link,
+        attempt=attempt,
+        since=now.monotonic,
+        retry_at=None,
+        subscribed=frozenset(),
+        refused=(),
+    )
+    return trying, (effects.Connect(attempt),)
+
+
+def _on_disconnected(link: Link, reason: str, now: Moment) -> Step:
+    failures = link.failures + 1
+    wait = BACKOFF.delay(failures, link.seed).total_seconds()
+    down = replace(
+        link,
+        connected=False,
+        failures=failures,
+        since=None,
+        retry_at=now.monotonic + wait,
+        reason=reason,
+    )
+    details = {"reason": reason, "attempt": failures, "retryInSeconds": round(wait, 1)}
+    return down, (Log("ipc-lost", details, effects.WARN),)
+
+
+def _refusal(event: events.SubscriptionRefused) -> Effect:
+    details: dict[str, object] = {"to": event.subscription, "reason": event.reason}
+    if not event.unauthorized:
+        # Nucleus lite has not every operation: what it lacks is no fault.
+        return Log("not-offered", details, effects.DEBUG)
+    details["remedy"] = REMEDY_UNAUTHORIZED
+    return Log("not-allowed", details, effects.ERROR)

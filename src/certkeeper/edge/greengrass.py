@@ -1,0 +1,228 @@
+"""The Greengrass nucleus over IPC: the only file that knows the AWS IoT Device SDK.
+
+Nothing here blocks: each call begins something, and its outcome is posted as an event
+from the SDK's own thread. Errors are told apart by their class, since nucleus lite
+leaves their message empty (docs/protocol.md).
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from concurrent.futures import Future
+from typing import Any, Callable
+
+from awscrt.io import (
+    ClientBootstrap,
+    DefaultHostResolver,
+    EventLoopGroup,
+    SocketDomain,
+    SocketOptions,
+)
+from awsiot.eventstreamrpc import Connection, LifecycleHandler, MessageAmendment
+from awsiot.greengrasscoreipc import model
+from awsiot.greengrasscoreipc.client import GreengrassCoreIPCClient
+from awsiot.greengrasscoreipc.clientv2 import GreengrassCoreIPCClientV2
+
+from certkeeper.core import events
+from certkeeper.core.record import Message
+from certkeeper.ports import EventSink
+
+SOCKET_VARIABLE = "AWS_GG_NUCLEUS_DOMAIN_SOCKET_FILEPATH_FOR_COMPONENT"
+TOKEN_VARIABLE = "SVCUID"  # noqa: S105  # the name of the variable, not the token
+
+CONFIGURATION_UPDATES = "configuration-updates"
+CONFIGURATION_VALIDATION = "configuration-validation"
+
+
+class Greengrass:
+    """One connection to the nucleus at a time; see ports.Nucleus."""
+
+    def __init__(self, post: EventSink, environment: Mapping[str, str] = os.environ) -> None:
+        self._post = post
+        self._environment = environment
+        self._bootstrap: ClientBootstrap | None = None
+        self._client: GreengrassCoreIPCClientV2 | None = None
+
+    def connect(self, attempt: int) -> None:
+        """See ports.Nucleus."""
+        self.close()
+        socket = self._environment.get(SOCKET_VARIABLE)
+        token = self._environment.get(TOKEN_VARIABLE)
+        if not socket or not token:
+            missing = SOCKET_VARIABLE if not socket else TOKEN_VARIABLE
+            reason = f"{missing} is not set: this process was not started by the nucleus"
+            self._post(events.Disconnected(attempt, reason))
+            return
+        if self._bootstrap is None:
+            loops = EventLoopGroup(num_threads=1)
+            self._bootstrap = ClientBootstrap(loops, DefaultHostResolver(loops))
+        options = SocketOptions()
+        options.domain = SocketDomain.Local
+        connection = Connection(
+            host_name=socket,
+            port=0,
+            bootstrap=self._bootstrap,
+            socket_options=options,
+            connect_message_amender=MessageAmendment.create_static_authtoken_amender(token),
+        )
+        self._client = GreengrassCoreIPCClientV2(
+            client=GreengrassCoreIPCClient(connection), executor=None
+        )
+        connecting = connection.connect(_Lifecycle(attempt, self._post))
+        self._when(
+            connecting,
+            lambda _: events.Connected(attempt),
+            lambda error: events.Disconnected(attempt, _reason(error)),
+        )
+
+    def subscribe(self, attempt: int) -> None:
+        """See ports.Nucleus."""
+        if self._client is None:
+            return
+        self._begin_subscription(
+            attempt,
+            CONFIGURATION_UPDATES,
+            self._client.subscribe_to_configuration_update_async,
+            lambda _: events.ConfigurationChanged(attempt),
+            key_path=[],
+        )
+        self.read_configuration(attempt)
+        self._begin_subscription(
+            attempt,
+            CONFIGURATION_VALIDATION,
+            self._client.subscribe_to_validate_configuration_updates_async,
+            lambda event: _validation(attempt, event),
+        )
+
+    def read_configuration(self, attempt: int) -> None:
+        """See ports.Nucleus."""
+        if self._client is None:
+            return
+
+        def failed(error: BaseException) -> events.Event:
+            if isinstance(error, model.ResourceNotFoundError):
+                return events.ConfigurationRead(attempt, {})
+            return events.Disconnected(attempt, f"reading the configuration: {_reason(error)}")
+
+        self._when(
+            self._client.get_configuration_async(),
+            lambda response: events.ConfigurationRead(attempt, response.value or {}),
+            failed,
+        )
+
+    def report_validity(self, deployment_id: str, problem: str) -> None:
+        """See ports.Nucleus."""
+        if self._client is None:
+            return
+        accepted = model.ConfigurationValidityStatus.ACCEPTED
+        rejected = model.ConfigurationValidityStatus.REJECTED
+        report = model.ConfigurationValidityReport(
+            status=rejected if problem else accepted,
+            deployment_id=deployment_id,
+            message=problem[:1000] or None,
+        )
+        # A report that comes too late changes nothing: the nucleus has decided by then.
+        self._client.send_configuration_validity_report_async(configuration_validity_report=report)
+
+    def publish(self, message: Message) -> None:
+        """See ports.Nucleus."""
+        if self._client is None:
+            self._post(events.PublishFailed(message, "not connected", False))
+            return
+        self._when(
+            self._client.publish_to_iot_core_async(
+                topic_name=message.topic,
+                qos=model.QOS.AT_LEAST_ONCE,
+                payload=message.payload.encode("utf-8"),
+            ),
+            lambda _: events.Published(message),
+            lambda error: events.PublishFailed(message, _reason(error), _unauthorized(error)),
+        )
+
+    def close(self) -> None:
+        """See ports.Nucleus."""
+        client, self._client = self._client, None
+        if client is not None:
+            client.close(executor_wait=False)
+
+    def _begin_subscription(
+        self,
+        attempt: int,
+        name: str,
+        operation: Callable[..., tuple[Future[Any], Any]],
+        on_event: Callable[[Any], events.Event | None],
+        **arguments: Any,
+    ) -> None:
+        """``operation`` is one of the client's ``subscribe_to_..._async``."""
+        established: list[bool] = []
+
+        def received(event: Any) -> None:
+            posted = on_event(event)
+            if posted is not None:
+                self._post(posted)
+
+        def closed() -> None:
+            # Also called for a stream that was refused; only the end of one that stood
+            # means that the nucleus is going away.
+            if established:
+                self._post(events.Disconnected(attempt, f"the nucleus ended {name}"))
+
+        def subscribed(_: Any) -> events.Event:
+            established.append(True)
+            return events.Subscribed(attempt, name)
+
+        response, _ = operation(
+            on_stream_event=received,
+            on_stream_error=lambda error: True,
+            on_stream_closed=closed,
+            **arguments,
+        )
+        self._when(
+            response,
+            subscribed,
+            lambda error: events.SubscriptionRefused(
+                attempt, name, _reason(error), _unauthorized(error)
+            ),
+        )
+
+    def _when(
+        self,
+        future: Future[Any],
+        succeeded: Callable[[Any], events.Event],
+        failed: Callable[[BaseException], events.Event],
+    ) -> None:
+        def done(finished: Future[Any]) -> None:
+            error = finished.exception()
+            self._post(succeeded(finished.result()) if error is None else failed(error))
+
+        future.add_done_callback(done)
+
+
+class _Lifecycle(LifecycleHandler):  # type: ignore[misc]  # the SDK has no types
+    """Tells of the end of an established connection."""
+
+    def __init__(self, attempt: int, post: EventSink) -> None:
+        super().__init__()
+        self._attempt = attempt
+        self._post = post
+
+    def on_disconnect(self, reason: Exception | None) -> None:
+        said = "closed" if reason is None else _reason(reason)
+        self._post(events.Disconnected(self._attempt, said))
+
+
+def _validation(attempt: int, event: Any) -> events.Event | None:
+    asked = event.validate_configuration_update_event
+    if asked is None:
+        return None
+    return events.ValidationAsked(attempt, asked.deployment_id or "", asked.configuration or {})
+
+
+def _unauthorized(error: BaseException) -> bool:
+    return isinstance(error, model.UnauthorizedError)
+
+
+def _reason(error: BaseException) -> str:
+    message = getattr(error, "message", None) or str(error)
+    return f"{type(error).__name__}: {message}"[:300] if message else type(error).__name__

@@ -1,0 +1,133 @@
+"""Looks at the device from a child process, so that the daemon never holds a key.
+
+The child (``python -m certkeeper inspect``) loads the X.509 library, reads and signs,
+answers one JSON object on its standard output, and is gone: the private key is in
+memory for milliseconds a day, and the daemon stays small (docs/decisions/0002).
+"""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import threading
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Any, Callable
+
+from certkeeper.core import events
+from certkeeper.core.settings import Settings
+from certkeeper.edge import inventory_json
+from certkeeper.ports import EventSink
+from rotation_protocol.codec import alert_signing_bytes
+from rotation_protocol.messages import Alert
+
+#: Reading a few files; a hung one (a dead network mount) is given up.
+TIMEOUT_SECONDS = 120.0
+MAX_ANSWER = 4 * 1024 * 1024
+
+
+class InspectionError(Exception):
+    """The child gave no answer; says why."""
+
+
+class ChildInspector:
+    """One child at a time, for the Greengrass root ``root``; see ports.Inspector."""
+
+    def __init__(
+        self,
+        post: EventSink,
+        root: str,
+        command: Sequence[str] = (sys.executable, "-m", "certkeeper", "inspect"),
+        timeout: float = TIMEOUT_SECONDS,
+    ) -> None:
+        self._post = post
+        self._root = root
+        self._command = tuple(command)
+        self._timeout = timeout
+        self._child: subprocess.Popen[bytes] | None = None
+
+    def inspect(self, settings: Settings) -> None:
+        """See ports.Inspector."""
+        request = {
+            "do": "inspect",
+            "root": self._root,
+            "watch": list(settings.watch),
+            "certificateFilePath": settings.certificate_file_path,
+            "privateKeyPath": settings.private_key_path,
+        }
+
+        def look() -> events.Event:
+            try:
+                inventory = inventory_json.decode(self._ask(request)["inventory"])
+            except InspectionError as error:
+                return events.InspectionFailed(str(error))
+            except (KeyError, TypeError, ValueError) as error:
+                return events.InspectionFailed(f"the answer is not an inventory: {error!r}")
+            return events.Inspected(inventory)
+
+        self._begin(look)
+
+    def sign(self, alerts: tuple[Alert, ...], private_key_source: str | None) -> None:
+        """See ports.Inspector."""
+        if private_key_source is None:
+            self._post(events.AlertsSigned(alerts, "there is no private key that can be read"))
+            return
+        contents = [alert_signing_bytes(alert).decode() for alert in alerts]
+        request = {"do": "sign", "privateKeySource": private_key_source, "contents": contents}
+
+        def sign() -> events.Event:
+            try:
+                signatures = self._ask(request)["signatures"]
+            except (InspectionError, KeyError) as error:
+                return events.AlertsSigned(alerts, str(error))
+            return events.AlertsSigned(
+                tuple(replace(alert, signature=s) for alert, s in zip(alerts, signatures))
+            )
+
+        self._begin(sign)
+
+    def close(self) -> None:
+        """See ports.Inspector."""
+        child = self._child
+        if child is not None:
+            child.kill()
+
+    def _begin(self, work: Callable[[], events.Event]) -> None:
+        threading.Thread(target=lambda: self._post(work()), name="inspector", daemon=True).start()
+
+    def _ask(self, request: Mapping[str, Any]) -> dict[str, Any]:
+        """The child's answer to one request. Raises InspectionError."""
+        try:
+            child = subprocess.Popen(  # noqa: S603  # our own interpreter and module
+                self._command,
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE,
+            )
+        except OSError as error:
+            raise InspectionError(f"no process could be started: {error}") from None
+        self._child = child
+        try:
+            output, errors = child.communicate(json.dumps(request).encode(), self._timeout)
+        except subprocess.TimeoutExpired:
+            child.kill()
+            raise InspectionError(f"no answer within {self._timeout:g} s") from None
+        finally:
+            self._child = None
+        return _answer(output, errors, child.returncode)
+
+
+def _answer(output: bytes, errors: bytes, code: int) -> dict[str, Any]:
+    if code != 0:
+        last = errors.decode("utf-8", "replace").strip().splitlines()[-1:]
+        raise InspectionError(" ".join([f"the inspecting process ended with {code}:", *last])[:300])
+    try:
+        answer = json.loads(output[:MAX_ANSWER])
+    except ValueError:
+        raise InspectionError("the answer is not JSON") from None
+    if not isinstance(answer, dict):
+        raise InspectionError("the answer is not an object")
+    if "error" in answer:
+        raise InspectionError(str(answer["error"])[:300])
+    return answer

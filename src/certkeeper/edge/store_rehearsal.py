@@ -1,0 +1,91 @@
+"""Whether a second pair could be kept beside the first one: tried out, and left as found.
+
+Rotation needs to write, force to disk, link and rename in the folder of the private
+key. All of it is done here with files of its own, before any job depends on it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from pathlib import Path
+
+from certkeeper.edge import durable
+from rotation_protocol.messages import ReadinessCheck
+from rotation_protocol.reasons import CheckStatus, ReadinessCheckName
+
+#: Two pairs, a journal and their temporary copies, generously.
+WANTED_BYTES = 1024 * 1024
+WANTED_FILES = 16
+_CONTENT = b"rehearsal\n" * 800
+
+_OK, _WARN, _FAIL = CheckStatus.OK, CheckStatus.WARN, CheckStatus.FAIL
+
+
+def rehearse(folder: Path, credentials: tuple[Path, ...]) -> tuple[ReadinessCheck, ...]:
+    """The checks of the store in ``folder``, which holds the files ``credentials``."""
+    return (_writable(folder), _space(folder), _links(folder, credentials))
+
+
+def _writable(folder: Path) -> ReadinessCheck:
+    name = ReadinessCheckName.STORE_WRITABLE
+    trial = folder / ".certkeeper-rehearsal"
+    try:
+        durable.write(trial, _CONTENT)
+        intact = trial.read_bytes() == _CONTENT
+        trial.unlink()
+    except OSError as error:
+        return ReadinessCheck(
+            name,
+            _FAIL,
+            f"{folder}: {error.strerror or error}",
+            "mount it read-write, free space, and let the component run with RequiresPrivilege",
+        )
+    if not intact:
+        return ReadinessCheck(name, _FAIL, f"{folder} gives back other bytes than were written")
+    return ReadinessCheck(name, _OK, str(folder))
+
+
+def _space(folder: Path) -> ReadinessCheck:
+    name = ReadinessCheckName.STORE_SPACE
+    try:
+        disk = os.statvfs(folder)
+    except OSError as error:
+        return ReadinessCheck(name, CheckStatus.UNKNOWN, f"{folder}: {error.strerror or error}")
+    free = disk.f_bavail * disk.f_frsize
+    # Some file systems (btrfs) count no inodes.
+    if free < WANTED_BYTES or (disk.f_files and disk.f_favail < WANTED_FILES):
+        detail = f"{folder}: {free // 1024} KiB and {disk.f_favail} files left"
+        return ReadinessCheck(name, _FAIL, detail, "free at least 1 MiB on that file system")
+    return ReadinessCheck(name, _OK, f"{free // (1024 * 1024)} MiB free")
+
+
+def _links(folder: Path, credentials: tuple[Path, ...]) -> ReadinessCheck:
+    name = ReadinessCheckName.STORE_LINKS
+    mounted = [path for path in credentials if _is_mount_point(path)]
+    if mounted:
+        detail = f"{mounted[0]} is a mount point of its own, and cannot be renamed over"
+        remedy = "mount the folder instead of the file; until then files are replaced in order"
+        return ReadinessCheck(name, _WARN, detail, remedy)
+    link, renamed = folder / ".certkeeper-link", folder / ".certkeeper-link.new"
+    try:
+        renamed.symlink_to("certkeeper-nowhere")
+        renamed.replace(link)
+        link.unlink()
+    except OSError as error:
+        for left in (link, renamed):
+            with contextlib.suppress(OSError):
+                left.unlink()
+        detail = f"{folder}: {error.strerror or error}"
+        return ReadinessCheck(name, _WARN, detail, "files are replaced in order instead")
+    return ReadinessCheck(name, _OK, "links can be made")
+
+
+def _is_mount_point(path: Path) -> bool:
+    """As the kernel lists it (proc(5), mountinfo): os.path.ismount misses bind mounts of files."""
+    try:
+        lines = Path("/proc/self/mountinfo").read_text("utf-8", "replace").splitlines()
+    except OSError:
+        return False
+    mount_points = {line.split()[4] for line in lines if len(line.split()) > 4}
+    return str(path.absolute()).replace(" ", "\\040") in mount_points

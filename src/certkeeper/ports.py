@@ -1,0 +1,97 @@
+"""What the daemon needs from the world. edge/ has the real ones, tests/ has fakes.
+
+What takes time is never waited for here: it is begun, and its outcome arrives as an
+event through the function given at construction (an ``EventSink``).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Callable, Protocol
+
+from certkeeper.core.events import Event, Moment
+from certkeeper.core.record import Message, Record
+from certkeeper.core.settings import Settings
+from rotation_protocol.messages import Alert
+
+EventSink = Callable[[Event], None]
+
+
+class StoreError(Exception):
+    """Something could not be kept on disk; says which file, and why."""
+
+
+class Clock(Protocol):
+    """The two clocks of the device."""
+
+    def now(self) -> Moment:
+        """The wall clock (aware, UTC) and the monotonic clock (seconds), read together."""
+
+
+class Log(Protocol):
+    """Where lines go that a person reads in LocalDebugConsole."""
+
+    def say(self, event: str, details: Mapping[str, object], level: str) -> None:
+        """One line. ``details`` never hold a secret."""
+
+    def set_level(self, level: str) -> None:
+        """Say lines of this level (DEBUG, INFO, WARN, ERROR) and above from now on."""
+
+
+class RecordStore(Protocol):
+    """Keeps the monitor's record."""
+
+    def load(self) -> tuple[Record, str | None]:
+        """The record last saved whole, an empty one before the first; and, where one was
+        there but could not be read, why."""
+
+    def save(self, record: Record) -> None:
+        """Once this returns, the record survives a power cut; a failure leaves the old one
+        whole. Raises StoreError."""
+
+
+class ConfigurationStore(Protocol):
+    """Keeps the configuration last in force."""
+
+    def load(self) -> Mapping[str, Any] | None:
+        """The configuration last saved; None if there is none that can be read."""
+
+    def save(self, values: Mapping[str, Any]) -> None:
+        """Like RecordStore.save; writes nothing if the values are those already there."""
+
+
+class Nucleus(Protocol):
+    """The Greengrass nucleus, over its IPC."""
+
+    def connect(self, attempt: int) -> None:
+        """Close what is open and connect anew: Connected or Disconnected follows, and, whenever
+        the connection ends, Disconnected."""
+
+    def subscribe(self, attempt: int) -> None:
+        """Read the configuration (ConfigurationRead) and subscribe to its changes and its
+        validation: Subscribed or SubscriptionRefused follows for each."""
+
+    def read_configuration(self, attempt: int) -> None:
+        """ConfigurationRead follows, or Disconnected."""
+
+    def report_validity(self, deployment_id: str, problem: str) -> None:
+        """Accept (empty ``problem``) or refuse the configuration of a deployment."""
+
+    def publish(self, message: Message) -> None:
+        """Publish to AWS IoT Core with QoS 1: Published or PublishFailed follows."""
+
+    def close(self) -> None:
+        """Begin to close the connection; does not wait."""
+
+
+class Inspector(Protocol):
+    """Reads certificates and uses the private key, where the daemon itself never does."""
+
+    def inspect(self, settings: Settings) -> None:
+        """Look at the device: Inspected or InspectionFailed follows, in bounded time."""
+
+    def sign(self, alerts: tuple[Alert, ...], private_key_source: str | None) -> None:
+        """Sign with the key in that file: AlertsSigned follows, in bounded time."""
+
+    def close(self) -> None:
+        """End whatever is under way, at once."""

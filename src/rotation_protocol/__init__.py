@@ -1,0 +1,1 @@
+"""The language that device, cloud and lab share. Standard library only."""
