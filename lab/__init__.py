@@ -2,3 +2,11 @@
 
 Nothing here ships to a device. ``python -m lab --help`` says what it can show.
 """
+
+import sys
+from pathlib import Path
+
+# The lab runs from the source tree, beside what it shows.
+_SOURCE = str(Path(__file__).resolve().parents[1] / "src")
+if _SOURCE not in sys.path:
+    sys.path.insert(0, _SOURCE)

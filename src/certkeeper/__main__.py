@@ -12,7 +12,7 @@ from certkeeper import COMPONENT_NAME, __version__
 EPILOG = """\
 check:   0 every certificate is fine
          1 a threshold is crossed, or key and certificate do not match
-         2 cannot tell: a certificate cannot be read, or the clock cannot be right
+         2 cannot tell: a certificate or the key cannot be read, or the clock cannot be right
 doctor:  0 ready   1 something is not   2 something could not be looked at
 """
 
@@ -26,7 +26,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
         return inspecting_child.main()
     options = _parser().parse_args(chosen)
-    root = str(options.root or _default_root())
+    root = str(Path(options.root or _default_root()).absolute())
     work = Path(options.work) if options.work else Path(root) / "work" / COMPONENT_NAME
     if options.command == "run":
         from certkeeper import wiring

@@ -25,7 +25,7 @@ from certkeeper.edge.inspection import Request, inspect
 from certkeeper.edge.state_files import ConfigurationFile, RecordFile
 from rotation_protocol.codec import time_text
 from rotation_protocol.messages import ReadinessCheck
-from rotation_protocol.reasons import AlertType, CheckStatus
+from rotation_protocol.reasons import AlertType, CheckStatus, ReadinessCheckName
 
 FINE, CROSSED, CANNOT_TELL = 0, 1, 2
 
@@ -52,7 +52,16 @@ class Look:
         kinds = {finding.type for verdict in self.verdicts for finding in verdict.findings}
         if kinds & _CROSSED:
             return CROSSED
-        return CANNOT_TELL if kinds else FINE
+        return CANNOT_TELL if kinds or self.key_problem else FINE
+
+    @property
+    def key_problem(self) -> str | None:
+        """Why the private key's file cannot be used; None for a key kept elsewhere."""
+        for found in self.checks:
+            unusable = found.status is CheckStatus.FAIL
+            if found.name is ReadinessCheckName.KEY_READABLE and unusable:
+                return found.detail
+        return None
 
 
 def look(root: str, work: Path, configuration: Path | None, *, try_endpoint: bool = False) -> Look:
@@ -88,6 +97,7 @@ def check(seen: Look, as_json: bool) -> str:
             {
                 "checkedAt": time_text(seen.now),
                 "exitCode": seen.exit_code,
+                "privateKeyProblem": seen.key_problem,
                 "certificates": [_certificate_fields(v, seen.now) for v in seen.verdicts],
             },
             indent=2,
@@ -101,6 +111,8 @@ def check(seen: Look, as_json: bool) -> str:
         for finding in verdict.findings:
             said = f": {finding.detail}" if finding.detail else f" (threshold {finding.threshold})"
             lines.append(f"! {verdict.reading.role.value}: {finding.type.value}{said}")
+    if seen.key_problem:
+        lines.append(f"! private key: {seen.key_problem}")
     return "\n".join(lines)
 
 
@@ -143,7 +155,7 @@ def _configuration_file(path: Path) -> Mapping[str, Any]:
         values = json.loads(path.read_bytes())
     except OSError as error:
         raise UsageError(f"{path}: {error.strerror or error}") from None
-    except ValueError:
+    except (ValueError, RecursionError):
         raise UsageError(f"{path} is not JSON") from None
     if not isinstance(values, dict):
         raise UsageError(f"{path} is not a JSON object")

@@ -68,16 +68,18 @@ class Daemon:
             if isinstance(event, Stop):
                 self._world.log.say("stopping", {"why": event.why}, effects.INFO)
                 break
-            self._take_safely(event)
+            self.take_safely(event)
         self._world.inspector.close()
         self._world.nucleus.close()
 
-    def _take_safely(self, event: Event) -> None:
+    def take_safely(self, event: Event) -> None:
+        """``take``, and whatever it raises is logged instead."""
         try:
             self.take(event)
         except Exception as error:  # noqa: BLE001  # a fault in one event must not end the watch
             details = {"during": type(event).__name__, "error": repr(error)[:300]}
             self._world.log.say("internal-error", details, effects.ERROR)
+            self._monitor = monitor.after_fault(self._monitor, self._world.clock.now())
 
     def take(self, event: Event) -> None:
         """Let one event have all its effects."""

@@ -16,6 +16,7 @@ from certkeeper.core.certificate import CertificateFacts, Inventory, PairState, 
 from certkeeper.core.deadline import DAY, Deadline, deadline_of, whole_days
 from certkeeper.core.settings import Settings
 from certkeeper.core.threshold import Threshold, span
+from certkeeper.core.wording import shortened
 from rotation_protocol import messages
 from rotation_protocol.messages import Alert
 from rotation_protocol.reasons import SENTENCES, AlertType, DeadlineReason
@@ -23,8 +24,17 @@ from rotation_protocol.reasons import SENTENCES, AlertType, DeadlineReason
 WARNING = "WARNING"
 CRITICAL = "CRITICAL"
 
+#: A check takes a little longer on one day than on the next. Without this, every other
+#: daily check would come seconds too early to repeat an alert after 24 hours.
+EARLY_BY = timedelta(minutes=5)
+
 #: When an (identity, rung) was last alerted.
 AlertMemory = Mapping[str, datetime]
+
+#: Bytes of text in an alert, so that nucleus lite takes it, which refuses some 7000
+#: (docs/protocol.md); far more than names and paths need.
+MAX_PATH = 1024
+MAX_NAME = 512
 
 #: More than any device watches on every rung; beyond it the oldest are forgotten.
 MAX_REMEMBERED = 512
@@ -153,20 +163,26 @@ def due(
     now: datetime,
     muted: frozenset[str] = frozenset(),
 ) -> tuple[Finding, ...]:
-    """The findings to alert now: new ones, and those last alerted ``realertHours`` ago."""
+    """The findings to alert now: new ones, and those last alerted ``realertHours`` ago.
+
+    A certificate that is watched in two places is alerted once, for the first of them.
+    """
+    found: dict[str, Finding] = {}
+    for verdict in verdicts:
+        for finding in verdict.findings:
+            found.setdefault(finding.key, finding)
     return tuple(
         finding
-        for verdict in verdicts
-        for finding in verdict.findings
+        for key, finding in found.items()
         if finding.reading.identity not in muted
-        and _is_due(memory.get(finding.key), settings.realert_after, now)
+        and _is_due(memory.get(key), settings.realert_after, now)
     )
 
 
 def _is_due(last: datetime | None, realert_after: timedelta, now: datetime) -> bool:
     # A time of alert in the future is one from a clock that was wrong: it must not
     # silence the ladder until that future comes.
-    return last is None or abs(now - last) >= realert_after
+    return last is None or abs(now - last) >= realert_after - EARLY_BY
 
 
 def remember(
@@ -185,7 +201,7 @@ def alert_of(finding: Finding, context: CheckContext) -> Alert:
         type=finding.type,
         thing_name=context.thing_name,
         role=reading.role.value,
-        source=reading.source,
+        source=shortened(reading.source, MAX_PATH),
         severity=CRITICAL if finding.critical else WARNING,
         critical=finding.critical,
         threshold=finding.threshold,
@@ -193,14 +209,14 @@ def alert_of(finding: Finding, context: CheckContext) -> Alert:
         next_check_at=context.next_check_at,
         component_version=context.component_version,
         certificate_id=facts.certificate_id if facts else None,
-        subject=facts.subject if facts else None,
-        issuer=facts.issuer if facts else None,
-        serial_number=facts.serial_number if facts else None,
+        subject=shortened(facts.subject, MAX_NAME) if facts else None,
+        issuer=shortened(facts.issuer, MAX_NAME) if facts else None,
+        serial_number=shortened(facts.serial_number, MAX_NAME) if facts else None,
         not_before=facts.not_before if facts else None,
         not_after=facts.not_after if facts else None,
         deadline=deadline.at if deadline else None,
         deadline_reason=deadline.reason if deadline else None,
         days_remaining=whole_days(deadline.remaining(context.now)) if deadline else None,
         key_algorithm=facts.key_algorithm if facts else None,
-        detail=finding.detail or None,
+        detail=shortened(finding.detail, MAX_NAME) or None,
     )

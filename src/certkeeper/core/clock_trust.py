@@ -26,17 +26,17 @@ def clock_distrust(inventory: Inventory, now: datetime, newest_seen: datetime | 
 
     ``newest_seen``: the newest trusted time of an earlier check, None before the first.
     """
+    # Differences are compared, not moments moved: those would fall off the calendar's ends.
     reading = inventory.core_device
-    if reading is not None and reading.facts is not None:
-        not_before = reading.facts.not_before
-        if now < not_before - ISSUER_SKEW:
-            return f"it is {now:%Y-%m-%d} here, before the device's certificate was issued"
+    facts = reading.facts if reading else None
+    if facts is not None and facts.not_before - now > ISSUER_SKEW:
+        return f"it is {now:%Y-%m-%d} here, before the device's certificate was issued"
     if newest_seen is None or inventory.clock_synchronized:
         return None
-    if now < newest_seen - STEP_BACK:
+    if newest_seen - now > STEP_BACK:
         earlier = f"{newest_seen:%Y-%m-%d %H:%M}"
         return f"it is {now:%Y-%m-%d %H:%M} here, before an earlier check ({earlier})"
-    if now > newest_seen + LEAP_AHEAD:
+    if now - newest_seen > LEAP_AHEAD:
         return f"it leapt from {newest_seen:%Y-%m-%d} to {now:%Y-%m-%d}, and nothing confirms that"
     return None
 

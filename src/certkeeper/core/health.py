@@ -7,12 +7,14 @@ from datetime import datetime
 from certkeeper.core.alerting import CheckContext, Verdict
 from certkeeper.core.deadline import whole_days
 from certkeeper.core.settings import Settings
+from certkeeper.core.wording import shortened
 from rotation_protocol.codec import encode_health
 from rotation_protocol.messages import CertificateHealth, Health, ReadinessCheck
 from rotation_protocol.reasons import CheckStatus, ReadinessCheckName
 
 #: Nucleus lite refuses to publish more than some 7000 bytes (measured; docs/protocol.md).
 MAX_BYTES = 6000
+#: Bytes of each text, so that every check there is leaves room for the worst certificate.
 MAX_TEXT = 160
 
 _WORST_FIRST = ("critical", "unknown", "warning", "ok")
@@ -67,6 +69,7 @@ def health_of(
         (_certificate(verdict, context.now) for verdict in verdicts),
         key=lambda certificate: _WORST_FIRST.index(certificate.state),
     )
+    shown = tuple(_shortened(check) for check in checks)
     left_out = 0
     while True:
         health = Health(
@@ -79,7 +82,7 @@ def health_of(
             waiting_alerts=waiting_alerts,
             certificates=tuple(certificates),
             certificates_left_out=left_out,
-            checks=tuple(_shortened(check) for check in checks),
+            checks=shown,
         )
         if len(encode_health(health)) <= MAX_BYTES or not certificates:
             return health
@@ -92,21 +95,17 @@ def _certificate(verdict: Verdict, now: datetime) -> CertificateHealth:
     said: list[str] = [f"{f.type.value}: {f.detail}".rstrip(": ") for f in verdict.findings]
     return CertificateHealth(
         role=verdict.reading.role.value,
-        source=_short(verdict.reading.source),
+        source=shortened(verdict.reading.source, MAX_TEXT),
         state=verdict.state,
         certificate_id=facts.certificate_id if facts else None,
         not_after=facts.not_after if facts else None,
         deadline=deadline.at if deadline else None,
         deadline_reason=deadline.reason if deadline else None,
         days_remaining=whole_days(deadline.remaining(now)) if deadline else None,
-        detail=_short("; ".join(said)) or None,
+        detail=shortened("; ".join(said), MAX_TEXT) or None,
     )
 
 
 def _shortened(check: ReadinessCheck) -> ReadinessCheck:
-    remedy = _short(check.remedy) if check.remedy else None
-    return ReadinessCheck(check.name, check.status, _short(check.detail), remedy)
-
-
-def _short(text: str) -> str:
-    return text if len(text) <= MAX_TEXT else text[: MAX_TEXT - 3] + "..."
+    remedy = shortened(check.remedy, MAX_TEXT) if check.remedy else None
+    return ReadinessCheck(check.name, check.status, shortened(check.detail, MAX_TEXT), remedy)

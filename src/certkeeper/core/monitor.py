@@ -37,6 +37,8 @@ from rotation_protocol.messages import ReadinessCheck
 HEALTH_KEY = "health"
 #: How long the first check waits for the nucleus to hand over the configuration.
 SETTLE_SECONDS = 5.0
+#: After a fault of our own: long enough to be no busy loop, short enough to be no gap.
+FAULT_PAUSE = 900.0
 #: The wall clock has jumped if it moved by this much more or less than time itself.
 JUMP = timedelta(minutes=10)
 
@@ -66,10 +68,12 @@ class Raised:
 
 @dataclass(frozen=True)
 class Monitor:
-    """The state between events. ``*_at`` of type float are monotonic seconds."""
+    """The state between events. ``*_at`` of type float are monotonic seconds; ``attempt``
+    is the number of the newest connection, and what an older one still says is ignored."""
 
     settings: Settings
     record: Record
+    attempt: int = 0
     check_at: datetime | None = None
     check_now_at: float | None = None
     inspecting: bool = False
@@ -98,6 +102,12 @@ def started(settings: Settings, record: Record, now: Moment) -> Monitor:
     return Monitor(settings, record, check_now_at=now.monotonic + SETTLE_SECONDS, last=now)
 
 
+def after_fault(monitor: Monitor, now: Moment) -> Monitor:
+    """The monitor once an event could not be handled: what was under way is given up, and a
+    check follows in a while, so that no fault leaves a device unwatched."""
+    return replace(monitor, inspecting=False, raised=None, check_now_at=now.monotonic + FAULT_PAUSE)
+
+
 def step(
     monitor: Monitor,
     event: Event,
@@ -119,6 +129,8 @@ def _on_event(
     rules: Rules,
     further_checks: tuple[ReadinessCheck, ...],
 ) -> Step:
+    if getattr(event, "attempt", monitor.attempt) < monitor.attempt:
+        return monitor, ()
     if isinstance(event, events.ConfigurationRead):
         return _on_configuration(monitor, event.values, now, rules)
     if isinstance(event, events.ValidationAsked):
@@ -130,7 +142,8 @@ def _on_event(
     if isinstance(event, events.AlertsSigned):
         return _on_signed(monitor, event)
     if isinstance(event, events.Connected):
-        return replace(monitor, outbox=monitor.outbox.opened(now.monotonic)), ()
+        outbox = monitor.outbox.opened(now.monotonic)
+        return replace(monitor, attempt=event.attempt, outbox=outbox), ()
     if isinstance(event, events.Disconnected):
         return replace(monitor, outbox=monitor.outbox.closed()), ()
     if isinstance(event, events.Published):
@@ -199,7 +212,9 @@ def _on_configuration(
             Log("configuration-refused", {"key": p.key, "problem": str(p)}, effects.ERROR)
             for p in error.problems
         )
-        return _check_soon(replace(monitor, refused_configuration=said), now), logs
+        if said != monitor.refused_configuration or monitor.check_now_at is not None:
+            monitor = _check_soon(replace(monitor, refused_configuration=said), now)
+        return monitor, logs
     if settings == monitor.settings and not monitor.refused_configuration:
         if monitor.check_now_at is not None:
             monitor = _check_soon(monitor, now)
@@ -318,13 +333,18 @@ def _on_publish_failed(
     if monitor.outbox.sending != event.message:
         return monitor, ()
     outbox, wait = monitor.outbox.failed(now.monotonic, rules.thing_name)
+    record = monitor.record
+    if event.unauthorized and event.message in record.waiting:
+        # Its topic may never be allowed: to the end of the line, past which others go.
+        record = record.with_waiting(event.message)
     details: dict[str, object] = {
         "topic": event.message.topic,
         "reason": event.reason,
         "attempt": outbox.failures,
         "retryInSeconds": round(wait),
-        "waiting": len(monitor.record.waiting),
+        "waiting": len(record.waiting),
     }
     if event.unauthorized:
         details["remedy"] = "allow this topic in the component's accessControl"
-    return replace(monitor, outbox=outbox), (Log("publish-failed", details, effects.WARN),)
+    log = Log("publish-failed", details, effects.WARN)
+    return replace(monitor, record=record, outbox=outbox), (log,)

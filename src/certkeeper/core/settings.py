@@ -9,9 +9,8 @@ was probably meant.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, replace
 from datetime import timedelta
-from typing import Any
 
 from certkeeper.core import algorithms
 from certkeeper.core.threshold import Threshold
@@ -55,7 +54,7 @@ class Settings:
     dead_man_seconds: int = 900
     sign_alerts: bool = True
     log_level: str = "INFO"
-    notes: tuple[str, ...] = field(default=(), compare=False)
+    notes: tuple[str, ...] = ()
 
     @property
     def realert_after(self) -> timedelta:
@@ -63,11 +62,13 @@ class Settings:
         return timedelta(hours=self.realert_hours)
 
 
-def parse(values: Mapping[str, Any], schedule_problem: ScheduleProblem) -> Settings:
+def parse(values: object, schedule_problem: ScheduleProblem) -> Settings:
     """Settings from a component's configuration object; what is absent has its default.
 
     Raises SettingsError.
     """
+    if not isinstance(values, Mapping):
+        raise SettingsError((Problem("configuration", "must be an object of keys and values"),))
     reader = ValueReader(values)
     settings = Settings(
         schedule=reader.schedule("schedule", Settings.schedule, schedule_problem),
@@ -104,7 +105,7 @@ def parse(values: Mapping[str, Any], schedule_problem: ScheduleProblem) -> Setti
     problems = reader.problems + _disagreements(settings)
     if problems:
         raise SettingsError(tuple(problems))
-    return _with_notes(settings, reader.unknown())
+    return replace(settings, notes=reader.unknown())
 
 
 def _disagreements(settings: Settings) -> list[Problem]:
@@ -123,7 +124,3 @@ def _disagreements(settings: Settings) -> list[Problem]:
         problems.append(Problem(missing, "must be set too: a pair is overridden as a whole"))
     return problems
 
-
-def _with_notes(settings: Settings, notes: tuple[str, ...]) -> Settings:
-    values = {f.name: getattr(settings, f.name) for f in fields(settings)}
-    return Settings(**{**values, "notes": notes})

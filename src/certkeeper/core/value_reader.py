@@ -7,6 +7,7 @@ is said here; which keys there are, and what they mean, is settings.py's.
 from __future__ import annotations
 
 import difflib
+import reprlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Callable, Optional
@@ -17,8 +18,13 @@ from rotation_protocol import topics
 #: Given a schedule expression, says in words why it is not one; None if it is.
 ScheduleProblem = Callable[[str], Optional[str]]
 
+_SHORT = reprlib.Repr()
+_SHORT.maxstring = 60
+
 MAX_THRESHOLDS = 20
 MAX_WATCHED = 50
+#: AWS IoT, CreateThing.
+MAX_THING_NAME = 128
 
 
 @dataclass(frozen=True)
@@ -159,10 +165,11 @@ class ValueReader:
         value = self._take(key)
         if value is None:
             return default
-        # <prefix>/things/<thing>/certificate/create/accepted has five slashes of its own.
         problem = "is not text"
         if isinstance(value, str):
-            problem = topics.topic_problem(f"{value}/things/T/certificate/create/accepted") or ""
+            # The longest topic that is made of it; it has five slashes of its own.
+            longest = f"{value}/things/{'T' * MAX_THING_NAME}/certificate/request/accepted"
+            problem = topics.topic_problem(longest) or ""
             if value.startswith("/") or value.endswith("/"):
                 problem = "begins or ends with a slash"
             elif len(value) > 64:
@@ -224,5 +231,6 @@ def _as_whole(value: object) -> int | None:
 
 
 def _shown(value: object) -> str:
-    text = repr(value)
+    # reprlib: a value may be nested so deep that repr itself gives up.
+    text = _SHORT.repr(value)
     return text if len(text) <= 60 else text[:57] + "..."

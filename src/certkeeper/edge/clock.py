@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ctypes
 import time
 from datetime import datetime, timedelta, timezone
 
@@ -28,6 +27,8 @@ def synchronized() -> bool | None:
 
     chrony, ntpd and systemd-timesyncd all tell the kernel.
     """
+    import ctypes  # only the inspecting child asks; the daemon stays without it
+
     try:
         adjtimex = ctypes.CDLL(None, use_errno=True).adjtimex
     except (OSError, AttributeError):

@@ -17,7 +17,8 @@ _NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 def write(path: Path, content: bytes, mode: int = 0o600) -> None:
     """Make ``content`` the content of ``path``, with exactly this mode.
 
-    One writer a file. Raises OSError, and then the old file is as it was.
+    One writer a file. Raises OSError: the file is as it was then, unless all that failed was to
+    force its folder to the disk, which leaves the new one.
     """
     beside = path.with_name(f".{path.name}.new")
     with contextlib.suppress(FileNotFoundError):

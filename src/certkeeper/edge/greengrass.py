@@ -7,6 +7,7 @@ leaves their message empty (docs/protocol.md).
 
 from __future__ import annotations
 
+import contextlib
 import os
 from collections.abc import Mapping
 from concurrent.futures import Future
@@ -69,9 +70,8 @@ class Greengrass:
         self._client = GreengrassCoreIPCClientV2(
             client=GreengrassCoreIPCClient(connection), executor=None
         )
-        connecting = connection.connect(_Lifecycle(attempt, self._post))
-        self._when(
-            connecting,
+        self._begin(
+            lambda: connection.connect(_Lifecycle(attempt, self._post)),
             lambda _: events.Connected(attempt),
             lambda error: events.Disconnected(attempt, _reason(error)),
         )
@@ -105,8 +105,8 @@ class Greengrass:
                 return events.ConfigurationRead(attempt, {})
             return events.Disconnected(attempt, f"reading the configuration: {_reason(error)}")
 
-        self._when(
-            self._client.get_configuration_async(),
+        self._begin(
+            self._client.get_configuration_async,
             lambda response: events.ConfigurationRead(attempt, response.value or {}),
             failed,
         )
@@ -123,15 +123,19 @@ class Greengrass:
             message=problem[:1000] or None,
         )
         # A report that comes too late changes nothing: the nucleus has decided by then.
-        self._client.send_configuration_validity_report_async(configuration_validity_report=report)
+        with contextlib.suppress(RuntimeError):
+            self._client.send_configuration_validity_report_async(
+                configuration_validity_report=report
+            )
 
     def publish(self, message: Message) -> None:
         """See ports.Nucleus."""
         if self._client is None:
             self._post(events.PublishFailed(message, "not connected", False))
             return
-        self._when(
-            self._client.publish_to_iot_core_async(
+        publish = self._client.publish_to_iot_core_async
+        self._begin(
+            lambda: publish(
                 topic_name=message.topic,
                 qos=model.QOS.AT_LEAST_ONCE,
                 payload=message.payload.encode("utf-8"),
@@ -172,30 +176,41 @@ class Greengrass:
             established.append(True)
             return events.Subscribed(attempt, name)
 
-        response, _ = operation(
-            on_stream_event=received,
-            on_stream_error=lambda error: True,
-            on_stream_closed=closed,
-            **arguments,
-        )
-        self._when(
-            response,
+        def begin() -> Future[Any]:
+            response, _ = operation(
+                on_stream_event=received,
+                on_stream_error=lambda error: True,
+                on_stream_closed=closed,
+                **arguments,
+            )
+            return response
+
+        self._begin(
+            begin,
             subscribed,
             lambda error: events.SubscriptionRefused(
                 attempt, name, _reason(error), _unauthorized(error)
             ),
         )
 
-    def _when(
+    def _begin(
         self,
-        future: Future[Any],
+        begin: Callable[[], Future[Any]],
         succeeded: Callable[[Any], events.Event],
         failed: Callable[[BaseException], events.Event],
     ) -> None:
+        """Post what comes of ``begin``. What the SDK cannot even begin, for want of a socket
+        or on a connection that has just ended, it raises as RuntimeError: a failure too."""
+
         def done(finished: Future[Any]) -> None:
             error = finished.exception()
             self._post(succeeded(finished.result()) if error is None else failed(error))
 
+        try:
+            future = begin()
+        except RuntimeError as error:
+            self._post(failed(error))
+            return
         future.add_done_callback(done)
 
 

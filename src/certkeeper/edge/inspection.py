@@ -6,17 +6,16 @@ it finds on the device: that goes into the inventory.
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
-
-from cryptography.x509 import Certificate
 
 from certkeeper.core.certificate import Inventory, PairState, Reading, Role
 from certkeeper.edge import clock, nucleus_config, readiness, x509
+from certkeeper.edge.location import without_pin
 from certkeeper.edge.nucleus_config import CredentialsNotFound, NucleusConfig, Pkcs11
-from certkeeper.edge.readiness import PrivateKey
+from certkeeper.edge.readiness import KeyFile
 from certkeeper.edge.x509 import CertificateError, PrivateKeyError
 from rotation_protocol.messages import ReadinessCheck
 from rotation_protocol.reasons import CheckStatus, ReadinessCheckName, ReadProblem
@@ -52,21 +51,18 @@ def inspect(request: Request) -> Inventory:
     watched = _watched(config, request)
     contents = [_read(role, uri) for role, uri in watched]
     known = [certificate for content in contents for certificate in content.certificates]
-    key_path, key, key_problem = _private_key(config)
+    key_file, key = _private_key(config)
     readings = [
-        reading for content in contents for reading in _readings(content, known, key, key_problem)
+        reading
+        for content in contents
+        for reading in _readings(content, known, key, key_file.problem)
     ]
     return Inventory(
         runtime=config.runtime,
         thing_name=config.thing_name,
-        private_key_source=str(key_path) if key is not None else None,
+        private_key_source=str(key_file.path) if key is not None else None,
         readings=tuple(readings),
-        checks=readiness.checks(
-            config,
-            readings[0],
-            PrivateKey(key_path, key is not None, key_problem),
-            request.try_endpoint,
-        ),
+        checks=readiness.checks(config, readings[0], key_file, request.try_endpoint),
         clock_synchronized=clock.synchronized(),
         notes=config.notes,
     )
@@ -92,7 +88,7 @@ def _without_credentials(request: Request, reason: str) -> Inventory:
 class _Content:
     role: Role
     source: str
-    certificates: Sequence[Certificate] = ()
+    certificates: Sequence[x509.Certificate] = ()
     problem: ReadProblem | None = None
     detail: str = ""
 
@@ -105,8 +101,9 @@ def _watched(config: NucleusConfig, request: Request) -> list[tuple[Role, str]]:
     if config.claim_certificate_path:
         watched.append((Role.CLAIM, config.claim_certificate_path))
     client_device_ca = Path(config.root) / CLIENT_DEVICE_CA
-    if client_device_ca.exists():
-        watched.append((Role.CLIENT_DEVICE_CA, str(client_device_ca)))
+    with contextlib.suppress(OSError):  # in a folder that may not be looked into
+        if client_device_ca.exists():
+            watched.append((Role.CLIENT_DEVICE_CA, str(client_device_ca)))
     watched.extend((Role.WATCHED, uri) for uri in request.watch)
     return watched
 
@@ -115,19 +112,19 @@ def _read(role: Role, uri: str) -> _Content:
     try:
         location = nucleus_config.resolve(uri)
     except ValueError as error:
-        return _Content(role, uri.split(":")[0] + ":", (), ReadProblem.UNREADABLE, str(error))
+        return _Content(role, without_pin(uri), (), ReadProblem.UNREADABLE, str(error))
     if isinstance(location, Pkcs11):
         return _Content(role, str(location), (), ReadProblem.PKCS11, _PKCS11)
     try:
-        return _Content(role, str(location), x509.read_certificates(Path(location)))
+        return _Content(role, str(location), x509.read_certificates(location))
     except CertificateError as error:
         return _Content(role, str(location), (), error.problem, error.detail)
 
 
 def _readings(
     content: _Content,
-    known: Iterable[Certificate],
-    key: Any,
+    known: Iterable[x509.Certificate],
+    key: x509.PrivateKey | None,
     key_problem: str,
 ) -> list[Reading]:
     """One reading a certificate: a bundle of CAs has several, a device's chain only its first."""
@@ -140,7 +137,8 @@ def _readings(
         try:
             facts = x509.facts_of(certificate)
         except CertificateError as error:
-            readings.append(Reading(role, content.source, None, error.problem, error.detail))
+            detail = f"{content.source}: {error.detail}"
+            readings.append(Reading(role, content.source, None, error.problem, detail))
             continue
         facts = x509.with_issuer_end(facts, certificate, known)
         pair, detail = PairState.NOT_CHECKED, ""
@@ -150,21 +148,23 @@ def _readings(
     return readings
 
 
-def _private_key(config: NucleusConfig) -> tuple[Path | None, Any, str]:
-    """The key's path and the key, None where it cannot be read, and then why."""
+def _private_key(config: NucleusConfig) -> tuple[KeyFile, x509.PrivateKey | None]:
+    """Where the key is, and the key itself unless it cannot be used."""
     try:
         location = nucleus_config.resolve(config.private_key_uri)
     except ValueError as error:
-        return None, None, str(error)
+        return KeyFile(None, str(error)), None
     if isinstance(location, Pkcs11):
-        return None, None, "the private key is in a PKCS#11 token, which is not used"
+        return KeyFile(None, "the private key is in a PKCS#11 token, which is not used"), None
     try:
-        return Path(location), x509.load_private_key(Path(location)), ""
+        return KeyFile(location), x509.load_private_key(location)
     except PrivateKeyError as error:
-        return Path(location), None, str(error)
+        return KeyFile(location, str(error), error.denied), None
 
 
-def _pair(certificate: Certificate, key: Any, key_problem: str) -> tuple[PairState, str]:
+def _pair(
+    certificate: x509.Certificate, key: x509.PrivateKey | None, key_problem: str
+) -> tuple[PairState, str]:
     if key is None:
         return PairState.KEY_UNREADABLE, key_problem
     if x509.is_pair(certificate, key):

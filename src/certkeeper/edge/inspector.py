@@ -7,7 +7,9 @@ memory for milliseconds a day, and the daemon stays small (docs/decisions/0002).
 
 from __future__ import annotations
 
+import contextlib
 import json
+import os
 import subprocess
 import sys
 import threading
@@ -46,6 +48,7 @@ class ChildInspector:
         self._command = tuple(command)
         self._timeout = timeout
         self._child: subprocess.Popen[bytes] | None = None
+        self._closed = False
 
     def inspect(self, settings: Settings) -> None:
         """See ports.Inspector."""
@@ -58,43 +61,53 @@ class ChildInspector:
         }
 
         def look() -> events.Event:
-            try:
-                inventory = inventory_json.decode(self._ask(request)["inventory"])
-            except InspectionError as error:
-                return events.InspectionFailed(str(error))
-            except (KeyError, TypeError, ValueError) as error:
-                return events.InspectionFailed(f"the answer is not an inventory: {error!r}")
-            return events.Inspected(inventory)
+            return events.Inspected(inventory_json.decode(self._ask(request)["inventory"]))
 
-        self._begin(look)
+        self._begin(look, events.InspectionFailed)
 
     def sign(self, alerts: tuple[Alert, ...], private_key_source: str | None) -> None:
         """See ports.Inspector."""
         if private_key_source is None:
             self._post(events.AlertsSigned(alerts, "there is no private key that can be read"))
             return
-        contents = [alert_signing_bytes(alert).decode() for alert in alerts]
-        request = {"do": "sign", "privateKeySource": private_key_source, "contents": contents}
 
         def sign() -> events.Event:
-            try:
-                signatures = self._ask(request)["signatures"]
-            except (InspectionError, KeyError) as error:
-                return events.AlertsSigned(alerts, str(error))
+            contents = [alert_signing_bytes(alert).decode() for alert in alerts]
+            answer = self._ask(
+                {"do": "sign", "privateKeySource": private_key_source, "contents": contents}
+            )
+            signatures = _signatures(answer, len(alerts))
             return events.AlertsSigned(
                 tuple(replace(alert, signature=s) for alert, s in zip(alerts, signatures))
             )
 
-        self._begin(sign)
+        self._begin(sign, lambda reason: events.AlertsSigned(alerts, reason))
 
     def close(self) -> None:
         """See ports.Inspector."""
+        self._closed = True
         child = self._child
         if child is not None:
             child.kill()
 
-    def _begin(self, work: Callable[[], events.Event]) -> None:
-        threading.Thread(target=lambda: self._post(work()), name="inspector", daemon=True).start()
+    def _begin(
+        self, work: Callable[[], events.Event], failed: Callable[[str], events.Event]
+    ) -> None:
+        """Do the work beside the caller, and post what comes of it, whatever happens."""
+
+        def run() -> None:
+            try:
+                event = work()
+            except InspectionError as error:
+                event = failed(str(error))
+            except (KeyError, TypeError, ValueError) as error:
+                event = failed(f"the answer is not understood: {error!r}"[:300])
+            self._post(event)
+
+        try:
+            threading.Thread(target=run, name="inspector", daemon=True).start()
+        except RuntimeError as error:
+            self._post(failed(f"no thread could be started: {error}"))
 
     def _ask(self, request: Mapping[str, Any]) -> dict[str, Any]:
         """The child's answer to one request. Raises InspectionError."""
@@ -104,27 +117,51 @@ class ChildInspector:
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.PIPE,
+                env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
             )
         except OSError as error:
             raise InspectionError(f"no process could be started: {error}") from None
         self._child = child
+        if self._closed:
+            child.kill()
         try:
             output, errors = child.communicate(json.dumps(request).encode(), self._timeout)
         except subprocess.TimeoutExpired:
-            child.kill()
             raise InspectionError(f"no answer within {self._timeout:g} s") from None
         finally:
             self._child = None
+            _end(child)
         return _answer(output, errors, child.returncode)
+
+
+def _end(child: subprocess.Popen[bytes]) -> None:
+    """Leave neither the process nor its pipes behind."""
+    child.kill()
+    for pipe in (child.stdin, child.stdout, child.stderr):
+        if pipe is not None:
+            with contextlib.suppress(OSError):
+                pipe.close()
+    # One that a dead disk holds in the kernel cannot be waited for.
+    with contextlib.suppress(subprocess.TimeoutExpired):
+        child.wait(5.0)
+
+
+def _signatures(answer: Mapping[str, Any], wanted: int) -> list[str]:
+    signatures = answer["signatures"]
+    if not isinstance(signatures, list) or len(signatures) != wanted:
+        raise InspectionError("the answer has not one signature for each alert")
+    return [str(signature) for signature in signatures]
 
 
 def _answer(output: bytes, errors: bytes, code: int) -> dict[str, Any]:
     if code != 0:
         last = errors.decode("utf-8", "replace").strip().splitlines()[-1:]
         raise InspectionError(" ".join([f"the inspecting process ended with {code}:", *last])[:300])
+    if len(output) > MAX_ANSWER:
+        raise InspectionError(f"the answer has more than {MAX_ANSWER} bytes")
     try:
-        answer = json.loads(output[:MAX_ANSWER])
-    except ValueError:
+        answer = json.loads(output)
+    except (ValueError, RecursionError):
         raise InspectionError("the answer is not JSON") from None
     if not isinstance(answer, dict):
         raise InspectionError("the answer is not an object")

@@ -19,7 +19,10 @@ class LineLog:
     """Writes lines of ``level`` and above, each flushed at once."""
 
     def __init__(
-        self, level: str = "INFO", out: TextIO = sys.stdout, err: TextIO = sys.stderr
+        self,
+        level: str = "INFO",
+        out: TextIO | None = sys.stdout,  # None: it was closed before this process began
+        err: TextIO | None = sys.stderr,
     ) -> None:
         self._least = LEVELS.index(level)
         self._out = out
@@ -35,8 +38,12 @@ class LineLog:
         if rank < self._least:
             return
         stream = self._err if rank >= LEVELS.index("WARN") else self._out
+        if stream is None:
+            return
         try:
-            stream.write(line(event, details) + "\n")
+            encoding = stream.encoding or "utf-8"
+            text = line(event, details).encode(encoding, "backslashreplace").decode(encoding)
+            stream.write(text + "\n")
             stream.flush()
         except (OSError, ValueError):
             return

@@ -95,8 +95,9 @@ def discover(
             credentials.update((name, reading.values[name]) for name in wanted)
             sources.extend([reading.place] if wanted else [])
             break
-        looked.append(f"{reading.place} names no {' and no '.join(lacking)}")
-        notes.append(looked[-1])
+        notes.append(f"{reading.place} names no {' and no '.join(lacking)}")
+        why = f" ({'; '.join(reading.notes)})" if reading.notes else ""
+        looked.append(notes[-1] + why)
     if len(credentials) < len(overrides):
         raise CredentialsNotFound(_not_found(root, runtime, looked))
     return NucleusConfig(

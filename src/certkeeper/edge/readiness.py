@@ -20,18 +20,18 @@ _PRIVILEGE = "let the component run with RequiresPrivilege, or run this as root"
 
 
 @dataclass(frozen=True)
-class PrivateKey:
-    """Where the private key is (None: not in a file), whether it could be used, else why not."""
+class KeyFile:
+    """Where the private key is (None: not in a file), and why it cannot be used, if it cannot."""
 
     path: Path | None
-    usable: bool
-    problem: str
+    problem: str = ""
+    denied: bool = False
 
 
 def checks(
     config: NucleusConfig,
     core: Reading,
-    key: PrivateKey,
+    key: KeyFile,
     try_endpoint: bool,
 ) -> tuple[ReadinessCheck, ...]:
     """Every check of readiness that can be made from outside the daemon.
@@ -60,12 +60,13 @@ def _certificate_check(core: Reading) -> ReadinessCheck:
     return ReadinessCheck(name, _FAIL, core.detail, _PRIVILEGE if denied else None)
 
 
-def _key_check(key: PrivateKey) -> ReadinessCheck:
+def _key_check(key: KeyFile) -> ReadinessCheck:
     name = ReadinessCheckName.KEY_READABLE
     if key.path is None:
         return ReadinessCheck(name, _WARN, key.problem, "such a device can be watched, not rotated")
-    if not key.usable:
-        return ReadinessCheck(name, _FAIL, key.problem, _PRIVILEGE)
+    if key.problem:
+        remedy = _PRIVILEGE if key.denied else "put the key back before the nucleus restarts"
+        return ReadinessCheck(name, _FAIL, key.problem, remedy)
     try:
         mode = key.path.stat().st_mode & 0o777
     except OSError as error:
@@ -117,6 +118,6 @@ def _endpoint_check(config: NucleusConfig, try_it: bool) -> ReadinessCheck:
         return ReadinessCheck(name, _OK, f"{host} (not tried)")
     try:
         socket.create_connection((host, 443), timeout=5).close()
-    except OSError as error:
+    except (OSError, ValueError) as error:  # ValueError: what is no name for a host
         return ReadinessCheck(name, _FAIL, f"{host}: {error}", "let port 443 out to this host")
     return ReadinessCheck(name, _OK, f"{host} answers")

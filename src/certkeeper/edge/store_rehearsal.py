@@ -7,7 +7,10 @@ key. All of it is done here with files of its own, before any job depends on it.
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import os
+import re
+from collections.abc import Iterator
 from pathlib import Path
 
 from certkeeper.edge import durable
@@ -17,6 +20,8 @@ from rotation_protocol.reasons import CheckStatus, ReadinessCheckName
 #: Two pairs, a journal and their temporary copies, generously.
 WANTED_BYTES = 1024 * 1024
 WANTED_FILES = 16
+MOUNTINFO = Path("/proc/self/mountinfo")
+_OCTAL = re.compile(r"\\([0-7]{3})")
 _CONTENT = b"rehearsal\n" * 800
 
 _OK, _WARN, _FAIL = CheckStatus.OK, CheckStatus.WARN, CheckStatus.FAIL
@@ -24,7 +29,24 @@ _OK, _WARN, _FAIL = CheckStatus.OK, CheckStatus.WARN, CheckStatus.FAIL
 
 def rehearse(folder: Path, credentials: tuple[Path, ...]) -> tuple[ReadinessCheck, ...]:
     """The checks of the store in ``folder``, which holds the files ``credentials``."""
-    return (_writable(folder), _space(folder), _links(folder, credentials))
+    with _one_at_a_time(folder):
+        return (_writable(folder), _space(folder), _links(folder, credentials))
+
+
+@contextlib.contextmanager
+def _one_at_a_time(folder: Path) -> Iterator[None]:
+    """Keeps a person's ``doctor`` and the component's own check out of each other's trials."""
+    try:
+        descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    except OSError:  # the trials will say what is wrong
+        yield
+        return
+    try:
+        with contextlib.suppress(OSError):  # not every file system locks
+            fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(descriptor)
 
 
 def _writable(folder: Path) -> ReadinessCheck:
@@ -35,6 +57,7 @@ def _writable(folder: Path) -> ReadinessCheck:
         intact = trial.read_bytes() == _CONTENT
         trial.unlink()
     except OSError as error:
+        _remove(trial)
         return ReadinessCheck(
             name,
             _FAIL,
@@ -68,24 +91,31 @@ def _links(folder: Path, credentials: tuple[Path, ...]) -> ReadinessCheck:
         remedy = "mount the folder instead of the file; until then files are replaced in order"
         return ReadinessCheck(name, _WARN, detail, remedy)
     link, renamed = folder / ".certkeeper-link", folder / ".certkeeper-link.new"
+    _remove(renamed)  # left by a rehearsal that was killed
     try:
         renamed.symlink_to("certkeeper-nowhere")
         renamed.replace(link)
         link.unlink()
     except OSError as error:
-        for left in (link, renamed):
-            with contextlib.suppress(OSError):
-                left.unlink()
+        _remove(link)
+        _remove(renamed)
         detail = f"{folder}: {error.strerror or error}"
         return ReadinessCheck(name, _WARN, detail, "files are replaced in order instead")
     return ReadinessCheck(name, _OK, "links can be made")
 
 
+def _remove(path: Path) -> None:
+    with contextlib.suppress(OSError):
+        path.unlink()
+
+
 def _is_mount_point(path: Path) -> bool:
     """As the kernel lists it (proc(5), mountinfo): os.path.ismount misses bind mounts of files."""
     try:
-        lines = Path("/proc/self/mountinfo").read_text("utf-8", "replace").splitlines()
+        lines = MOUNTINFO.read_text("utf-8", "surrogateescape").splitlines()
     except OSError:
         return False
-    mount_points = {line.split()[4] for line in lines if len(line.split()) > 4}
-    return str(path.absolute()).replace(" ", "\\040") in mount_points
+    listed = (line.split(" ")[4] for line in lines if line.count(" ") > 4)
+    mount_points = {_OCTAL.sub(lambda code: chr(int(code[1], 8)), place) for place in listed}
+    # The kernel follows links to a file's folder, and a rename does not follow the file's own.
+    return str(Path(os.path.realpath(path.parent)) / path.name) in mount_points

@@ -28,12 +28,19 @@ MAX_CERTIFICATE_FILE = 1024 * 1024
 MAX_KEY_FILE = 64 * 1024
 
 _CURVES = {"secp256r1": "P256", "secp384r1": "P384", "secp521r1": "P521"}
+#: The library's types, for whoever passes its values on.
+Certificate = x509.Certificate
+PrivateKey = PrivateKeyTypes
+
 #: RFC 7518 section 3.4: algorithm, hash, and bytes of each of r and s.
 _JWS_EC: dict[str, tuple[str, hashes.HashAlgorithm, int]] = {
     "secp256r1": ("ES256", hashes.SHA256(), 32),
     "secp384r1": ("ES384", hashes.SHA384(), 48),
     "secp521r1": ("ES512", hashes.SHA512(), 66),
 }
+#: What the library raises for a certificate that is not one, now and when its parts are read:
+#: a version that X.509 has not; a name with a value of a kind that it may not hold (TypeError).
+_MALFORMED = (ValueError, TypeError, x509.InvalidVersion)
 
 
 class CertificateError(Exception):
@@ -46,26 +53,32 @@ class CertificateError(Exception):
 
 
 class PrivateKeyError(Exception):
-    """A private key that cannot be used; says why, and never a byte of it."""
+    """A private key that cannot be used; says why, and never a byte of it. ``denied``: its file
+    may not be read."""
+
+    def __init__(self, why: str, denied: bool = False) -> None:
+        super().__init__(why)
+        self.denied = denied
 
 
-def read_certificates(path: Path) -> list[x509.Certificate]:
+def read_certificates(path: Path) -> list[Certificate]:
     """The certificates in a PEM or DER file, in order; at least one.
 
     Raises CertificateError.
     """
     content = _read(path, MAX_CERTIFICATE_FILE)
     if not content.strip(b"\0 \t\r\n"):
-        raise CertificateError(ReadProblem.EMPTY)
+        raise CertificateError(ReadProblem.EMPTY, f"{path} is empty")
     try:
         if b"-----BEGIN" in content:
             return x509.load_pem_x509_certificates(content)
         return [x509.load_der_x509_certificate(content)]
-    except ValueError as error:
-        raise CertificateError(ReadProblem.NOT_A_CERTIFICATE, _first_line(error)) from None
+    except _MALFORMED as error:
+        detail = f"{path}: {_first_line(error)}"
+        raise CertificateError(ReadProblem.NOT_A_CERTIFICATE, detail) from None
 
 
-def facts_of(certificate: x509.Certificate) -> CertificateFacts:
+def facts_of(certificate: Certificate) -> CertificateFacts:
     """What the monitor wants to know of a certificate. Raises CertificateError."""
     try:
         return CertificateFacts(
@@ -77,17 +90,17 @@ def facts_of(certificate: x509.Certificate) -> CertificateFacts:
             not_after=certificate.not_valid_after_utc,
             key_algorithm=key_algorithm(_public_key(certificate)),
         )
-    except ValueError as error:
+    except _MALFORMED as error:
         raise CertificateError(ReadProblem.NOT_A_CERTIFICATE, _first_line(error)) from None
 
 
-def certificate_id(certificate: x509.Certificate) -> str:
+def certificate_id(certificate: Certificate) -> str:
     """AWS IoT's certificateId: the lowercase hex SHA-256 of the DER."""
     return sha256(certificate.public_bytes(serialization.Encoding.DER)).hexdigest()
 
 
 def with_issuer_end(
-    facts: CertificateFacts, certificate: x509.Certificate, known: Iterable[x509.Certificate]
+    facts: CertificateFacts, certificate: Certificate, known: Iterable[Certificate]
 ) -> CertificateFacts:
     """``facts`` with the notAfter of the CA that signed it, if that CA is among ``known``.
 
@@ -101,7 +114,7 @@ def with_issuer_end(
     return replace(facts, issuer_not_after=max(ends)) if ends else facts
 
 
-def _issued(certificate: x509.Certificate, issuer: x509.Certificate) -> bool:
+def _issued(certificate: Certificate, issuer: Certificate) -> bool:
     try:
         certificate.verify_directly_issued_by(issuer)
     except (ValueError, TypeError, InvalidSignature, UnsupportedAlgorithm):
@@ -118,12 +131,12 @@ def key_algorithm(key: PublicKeyTypes | None) -> str:
     return "unknown" if key is None else type(key).__name__.replace("PublicKey", "").strip("_")
 
 
-def load_private_key(path: Path) -> PrivateKeyTypes:
+def load_private_key(path: Path) -> PrivateKey:
     """The private key in a PEM file without a passphrase. Raises PrivateKeyError."""
     try:
         content = _read(path, MAX_KEY_FILE)
     except CertificateError as error:
-        raise PrivateKeyError(error.detail or error.problem.value) from None
+        raise PrivateKeyError(error.detail, error.problem is ReadProblem.DENIED) from None
     try:
         return serialization.load_pem_private_key(content, password=None)
     except TypeError:
@@ -133,13 +146,13 @@ def load_private_key(path: Path) -> PrivateKeyTypes:
         raise PrivateKeyError(f"{path} holds no private key in PEM") from None
 
 
-def is_pair(certificate: x509.Certificate, key: PrivateKeyTypes) -> bool:
+def is_pair(certificate: Certificate, key: PrivateKey) -> bool:
     """Whether ``key`` is the private key of the certificate."""
     public = _public_key(certificate)
     return public is not None and _spki(public) == _spki(key.public_key())
 
 
-def sign_detached(content: bytes, key: PrivateKeyTypes, key_id: str | None = None) -> str:
+def sign_detached(content: bytes, key: PrivateKey, key_id: str | None = None) -> str:
     """A JWS over ``content`` with detached payload (RFC 7515 appendix F): ``header..signature``.
 
     ES256, ES384 or ES512 by the key's curve, RS256 for RSA (RFC 7518). Raises PrivateKeyError for a
@@ -154,7 +167,7 @@ def sign_detached(content: bytes, key: PrivateKeyTypes, key_id: str | None = Non
         r, s = decode_dss_signature(key.sign(_signing_input(header, content), ec.ECDSA(digest)))
         signature = r.to_bytes(size, "big") + s.to_bytes(size, "big")
     else:
-        raise PrivateKeyError(f"a {key_algorithm(key.public_key())} key cannot sign alerts")
+        raise PrivateKeyError(f"a key of type {key_algorithm(key.public_key())} cannot sign alerts")
     return f"{header}..{_base64url(signature)}"
 
 
@@ -171,7 +184,7 @@ def _base64url(content: bytes) -> str:
     return base64.urlsafe_b64encode(content).rstrip(b"=").decode()
 
 
-def _public_key(certificate: x509.Certificate) -> PublicKeyTypes | None:
+def _public_key(certificate: Certificate) -> PublicKeyTypes | None:
     try:
         return certificate.public_key()
     except (ValueError, UnsupportedAlgorithm):

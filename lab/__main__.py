@@ -1,0 +1,46 @@
+"""``python -m lab``: what the lab can show."""
+
+from __future__ import annotations
+
+import argparse
+import signal
+import sys
+from collections.abc import Sequence
+
+from lab.nucleus.recipe import Runtime
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command; the exit code of the process."""
+    parser = argparse.ArgumentParser(
+        prog="python -m lab",
+        description="An AWS IoT account and Greengrass core devices on this machine, on loopback.",
+    )
+    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    demo = commands.add_parser("demo", help="a certificate near its end, seen from every side")
+    up = commands.add_parser("up", help="a core device and an account to look around in")
+    for command in (demo, up):
+        command.add_argument(
+            "--runtime", choices=("classic", "lite", "both"), default="both", help="default: both"
+        )
+    commands.add_parser("bench", help="measure, and print the table of docs/benchmarks.md")
+    options = parser.parse_args(arguments)
+    # A terminated lab still closes what it opened.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+    if options.command == "bench":
+        from lab import bench
+
+        return bench.run()
+    runtimes: tuple[Runtime, ...] = ("classic", "lite")
+    runtimes = tuple(kind for kind in runtimes if options.runtime in (kind, "both"))
+    if options.command == "up":
+        from lab import up as looking_around
+
+        return looking_around.run(runtimes)
+    from lab import demo as showing
+
+    return showing.run(runtimes)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

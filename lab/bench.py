@@ -1,0 +1,174 @@
+"""``python -m lab bench``: the figures of docs/benchmarks.md, measured and printed.
+
+Each row is measured on the real component, started by its recipe on a core device of the
+lab. Nothing here is asserted: a figure is what it is, on the machine that it names.
+"""
+
+from __future__ import annotations
+
+import os
+import platform
+import statistics
+import tempfile
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+from certkeeper.core.alerting import judge
+from certkeeper.core.settings import Settings
+from certkeeper.edge.inspection import Request, inspect
+from lab.account.authority import Authority, common_name, generate_private_key, private_key_pem
+from lab.lab import Lab
+from lab.nucleus.core_device import CoreDevice
+
+IDLE_SECONDS = 60.0
+CERTIFICATES = 10
+
+
+@dataclass(frozen=True)
+class Row:
+    """One line of the table."""
+
+    what: str
+    measured: str
+    goal: str
+    peer: str
+
+
+def run() -> int:
+    """Measure and print; the exit code."""
+    rows = [check_of_ten_certificates()]
+    with Lab() as lab:
+        device, _ = lab.core_device(
+            "press-7", not_after=datetime.now(UTC) + timedelta(days=200, hours=12)
+        )
+        print("measuring launch and stop (10 times) ...", flush=True)
+        rows.append(launch(lab, device))
+        rows.append(stop(lab, device))
+        print(f"measuring {IDLE_SECONDS:g} s of idleness ...", flush=True)
+        rows.extend(idle(lab, device))
+    print(f"\nMeasured on {datetime.now(UTC):%Y-%m-%d}: {_machine()}.\n")
+    print("| what | measured | goal | peer |\n|---|---|---|---|")
+    for row in rows:
+        print(f"| {row.what} | {row.measured} | {row.goal} | {row.peer} |")
+    return 0
+
+
+def check_of_ten_certificates() -> Row:
+    """Find, read and judge ten P-256 certificates, the libraries loaded, files in the cache."""
+    with tempfile.TemporaryDirectory(prefix="cklab-") as folder:
+        root = Path(folder)
+        authority = Authority.create("Device CA")
+        key = generate_private_key("ECDSA-P256")
+        paths = [root / "thingCert.crt", *(root / f"{n}.pem" for n in range(CERTIFICATES - 1))]
+        for path in paths:
+            path.write_text(
+                authority.issue_device_certificate(key.public_key(), common_name(path.stem))
+            )
+        (root / "privKey.key").write_text(private_key_pem(key))
+        settings = Settings(watch=tuple(str(path) for path in paths[1:]))
+
+        def once() -> None:
+            inventory = inspect(Request(str(root), settings.watch))
+            verdicts = judge(inventory, settings, datetime.now(UTC), None)
+            assert len([v for v in verdicts if v.deadline]) == CERTIFICATES
+
+        once()
+        measured = _milliseconds([_timed(once) for _ in range(30)])
+    return Row(f"one check of {CERTIFICATES} certificates", measured, "< 10 ms", "none")
+
+
+def launch(lab: Lab, device: CoreDevice) -> Row:
+    """From the start of the run script to the last subscription in place."""
+    times = []
+    for _ in range(10):
+        mark = lab.timeline.mark()
+        device.start()
+        begun = lab.timeline.wait_for("component-state", state="RUNNING", after=mark)
+        for subscription in ("configuration-updates", "configuration-validation"):
+            done = lab.timeline.wait_for(
+                "subscribed",
+                source="component",
+                line=f"subscribed to={subscription}",
+                after=mark,
+            )
+        times.append(done.at - begun.at)
+        lab.timeline.wait_for("checked", source="component", after=mark)
+        device.stop()
+    return Row("launch to all subscriptions", _milliseconds(times), "< 260 ms", "260 ms")
+
+
+def stop(lab: Lab, device: CoreDevice) -> Row:
+    """From SIGTERM to the end of the process."""
+    times = []
+    for _ in range(10):
+        mark = lab.timeline.mark()
+        device.start()
+        lab.timeline.wait_for("checked", source="component", after=mark)
+        mark = lab.timeline.mark()
+        device.stop()
+        begun = lab.timeline.wait_for("component-state", state="STOPPING", after=mark)
+        ended = lab.timeline.wait_for("component-exited", step="run", after=mark)
+        times.append(ended.at - begun.at)
+    return Row("stop to exit", _milliseconds(times), "< 200 ms", "3.4 s")
+
+
+def idle(lab: Lab, device: CoreDevice) -> list[Row]:
+    """Memory and CPU of the process, once its first check is over and delivered."""
+    mark = lab.timeline.mark()
+    device.start()
+    lab.timeline.wait_for("checked", source="component", after=mark)
+    lab.timeline.wait_for(
+        "published",
+        source="component",
+        line="published topic=greengrass/health/certificates waiting=0",
+        after=mark,
+    )
+    pid = device.component_pid
+    before = _cpu_seconds(pid)
+    time.sleep(IDLE_SECONDS)  # the measurement itself
+    cpu = _cpu_seconds(pid) - before
+    rss, pss = _memory(pid, "Rss"), _memory(pid, "Pss")
+    device.stop()
+    return [
+        Row("idle memory, RSS", f"{rss:.1f} MB", "< 28 MB", "38.9 MB"),
+        Row("idle memory, PSS", f"{pss:.1f} MB", "< 20 MB", "29.7 MB"),
+        Row(f"CPU in {IDLE_SECONDS:g} s idle", f"{cpu * 1000:.1f} ms", "< 9 ms", "9 ms"),
+    ]
+
+
+def _timed(work: Callable[[], None]) -> float:
+    begun = time.perf_counter()
+    work()
+    return time.perf_counter() - begun
+
+
+def _milliseconds(seconds: list[float]) -> str:
+    low, middle, high = (f(seconds) * 1000 for f in (min, statistics.median, max))
+    return f"{middle:.1f} ms ({low:.1f} to {high:.1f}, {len(seconds)} runs)"
+
+
+def _cpu_seconds(pid: int) -> float:
+    """User and system time so far, to the nanosecond (proc(5), /proc/PID/schedstat)."""
+    total = sum(
+        int((task / "schedstat").read_text().split()[0])
+        for task in Path(f"/proc/{pid}/task").iterdir()
+    )
+    return total / 1e9
+
+
+def _memory(pid: int, kind: str) -> float:
+    """Megabytes (10**6 bytes) of a process (proc(5), smaps_rollup)."""
+    for line in Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines():
+        if line.startswith(f"{kind}:"):
+            return int(line.split()[1]) * 1024 / 1e6
+    raise LookupError(kind)
+
+
+def _machine() -> str:
+    return (
+        f"{os.cpu_count()} cores, Linux {platform.release()}, {platform.machine()}, "
+        f"Python {platform.python_version()}"
+    )

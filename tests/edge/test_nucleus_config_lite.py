@@ -1,0 +1,394 @@
+"""The credentials of nucleus lite: its database, in any state, and the files that seed it."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import sqlite3
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from certkeeper.edge import nucleus_lite
+from certkeeper.edge.nucleus_config import CredentialsNotFound, NucleusConfig, discover
+
+# As modules/ggconfigd of aws-greengrass-lite creates it.
+SCHEMA = """
+CREATE TABLE keyTable('keyid' INTEGER PRIMARY KEY AUTOINCREMENT unique not null,
+  'keyvalue' TEXT NOT NULL COLLATE NOCASE);
+CREATE TABLE relationTable('keyid' INT UNIQUE NOT NULL, 'parentid' INT NOT NULL,
+  primary key (keyid),
+  foreign key (keyid) references keyTable(keyid),
+  foreign key (parentid) references keyTable(keyid));
+CREATE TABLE valueTable('keyid' INT UNIQUE NOT NULL, 'value' TEXT NOT NULL,
+  'timeStamp' TEXT NOT NULL DEFAULT CURRENT_TIMESTAMP,
+  foreign key(keyid) references keyTable(keyid));
+CREATE TABLE version('version' TEXT DEFAULT '0.1');
+INSERT INTO version(version) VALUES (0.1);
+"""
+SYSTEM = {"certificateFilePath": "/db.crt", "privateKeyPath": "/db.key", "thingName": "press-7"}
+Tree = dict[str, Any]
+
+
+@pytest.fixture(autouse=True)
+def _no_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(nucleus_lite, "_PAUSE", 0)
+    monkeypatch.setattr(nucleus_lite, "_LOCK_TIMEOUT", 0)
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    (tmp_path / "root").mkdir()
+    return tmp_path / "root"
+
+
+@pytest.fixture
+def etc(tmp_path: Path) -> Path:
+    (tmp_path / "etc" / "config.d").mkdir(parents=True)
+    return tmp_path / "etc"
+
+
+@pytest.fixture
+def database(root: Path) -> Iterator[sqlite3.Connection]:
+    """ggconfigd's own connection to a database that holds SYSTEM."""
+    connection = sqlite3.connect(root / "config.db", isolation_level=None)
+    connection.executescript(SCHEMA)
+    store(connection, {"system": SYSTEM})
+    yield connection
+    connection.close()
+
+
+def store(connection: sqlite3.Connection, tree: Tree, parent: int | None = None) -> None:
+    """Keys as rows that name their parent, values as JSON text."""
+    for name, value in tree.items():
+        key = connection.execute("INSERT INTO keyTable(keyvalue) VALUES (?)", (name,)).lastrowid
+        if parent is not None:
+            connection.execute("INSERT INTO relationTable VALUES (?,?)", (key, parent))
+        if isinstance(value, dict):
+            store(connection, value, key)
+        else:
+            text = value if isinstance(value, bytes) else json.dumps(value)
+            connection.execute("INSERT INTO valueTable(keyid,value) VALUES (?,?)", (key, text))
+
+
+def write(path: Path, **system: str) -> None:
+    path.write_text("system:\n" + "".join(f"  {key}: {value}\n" for key, value in system.items()))
+
+
+def seed(etc: Path) -> None:
+    write(etc / "config.yaml", certificateFilePath="/etc.crt", privateKeyPath="/etc.key")
+
+
+def find(root: Path, etc: Path) -> NucleusConfig:
+    return discover(str(root), lite_etc=str(etc))
+
+
+def names(folder: Path) -> set[str]:
+    return {path.name for path in folder.iterdir()}
+
+
+# -- the database -----------------------------------------------------------------------
+
+
+def test_a_provisioned_device_tells_all_that_is_asked(
+    root: Path, etc: Path, database: sqlite3.Connection
+) -> None:
+    """Every field comes from the database, which is named as the source, and nothing is odd."""
+    configuration = {"awsRegion": "eu-central-1", "iotCredEndpoint": "c", "iotDataEndpoint": "d"}
+    provisioning = {"configuration": {"claimCertPath": "/claim.pem", "iotDataEndpoint": "other"}}
+    store(
+        database,
+        {
+            "services": {
+                "aws.greengrass.NucleusLite": {
+                    "configuration": {**configuration, "iotRoleAlias": "alias"}
+                },
+                "aws.greengrass.fleet_provisioning": provisioning,
+                # The same names elsewhere are other keys.
+                "system": {"certificateFilePath": "/wrong.crt"},
+            },
+        },
+    )
+    seed(etc)
+    assert find(root, etc) == NucleusConfig(
+        runtime="lite",
+        root=str(root),
+        thing_name="press-7",
+        certificate_uri="/db.crt",
+        private_key_uri="/db.key",
+        root_ca_path=None,
+        source=str(root / "config.db"),
+        notes=(),
+        aws_region="eu-central-1",
+        iot_cred_endpoint="c",
+        iot_data_endpoint="d",
+        iot_role_alias="alias",
+        claim_certificate_path="/claim.pem",
+    )
+
+
+def test_names_are_the_same_in_any_case(root: Path, etc: Path) -> None:
+    """As in the database's own collation."""
+    with sqlite3.connect(root / "config.db") as connection:
+        connection.executescript(SCHEMA)
+        store(connection, {"System": {"CERTIFICATEFILEPATH": "/a.crt", "privatekeypath": "/a.key"}})
+    connection.close()
+    assert find(root, etc).certificate_uri == "/a.crt"
+
+
+def test_looking_leaves_no_trace(root: Path, etc: Path, database: sqlite3.Connection) -> None:
+    """No journal appears beside the database, and its bytes are the same."""
+    content = (root / "config.db").read_bytes()
+    find(root, etc)
+    assert names(root) == {"config.db"}
+    assert (root / "config.db").read_bytes() == content
+
+
+def test_a_write_under_way_shows_the_state_before_it(
+    root: Path, etc: Path, database: sqlite3.Connection
+) -> None:
+    """A reader beside ggconfigd's open transaction sees what was committed."""
+    database.execute("BEGIN IMMEDIATE")
+    database.execute("UPDATE valueTable SET value = '\"/uncommitted\"'")
+    config = find(root, etc)
+    assert (config.certificate_uri, config.notes) == ("/db.crt", ())
+
+
+def test_a_lock_that_goes_away_is_waited_for(
+    root: Path, etc: Path, database: sqlite3.Connection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A commit takes milliseconds: the second attempt succeeds, and nothing is odd."""
+    database.execute("BEGIN EXCLUSIVE")
+    monkeypatch.setattr("time.sleep", lambda _: database.execute("ROLLBACK"))
+    config = find(root, etc)
+    assert (config.certificate_uri, config.notes) == ("/db.crt", ())
+
+
+def test_a_lock_that_stays_is_given_up(root: Path, etc: Path, database: sqlite3.Connection) -> None:
+    """After a few attempts the files are asked, and the note says why."""
+    database.execute("BEGIN EXCLUSIVE")
+    seed(etc)
+    config = find(root, etc)
+    assert config.certificate_uri == "/etc.crt"
+    assert config.notes == (
+        f"{root}/config.db cannot be read as a database, tried 3 times: database is locked",
+    )
+
+
+def test_a_write_cut_short_by_a_power_cut_is_not_undone_here(
+    root: Path, etc: Path, database: sqlite3.Connection
+) -> None:
+    """Rolling back is for ggconfigd: until it has, the database is not read, nor touched."""
+    database.execute("PRAGMA cache_size = 1")
+    database.execute("BEGIN IMMEDIATE")
+    for number in range(500):
+        store(database, {f"key-{number}": "x" * 500})
+    after_the_cut = root.parent / "after"
+    shutil.copytree(root, after_the_cut)
+    before = {path.name: path.read_bytes() for path in after_the_cut.iterdir()}
+    assert "config.db-journal" in before
+    with pytest.raises(CredentialsNotFound, match=r"config\.db cannot be read as a database"):
+        find(after_the_cut, etc)
+    assert {path.name: path.read_bytes() for path in after_the_cut.iterdir()} == before
+
+
+def test_a_closed_database_in_wal_mode_is_read_without_a_trace(root: Path, etc: Path) -> None:
+    """SQLite would create -wal and -shm files for a mere reader; they must not appear."""
+    connection = sqlite3.connect(root / "config.db", isolation_level=None)
+    connection.execute("PRAGMA journal_mode = WAL")
+    connection.executescript(SCHEMA)
+    store(connection, {"system": SYSTEM})
+    assert find(root, etc).certificate_uri == "/db.crt"  # while its owner has it open
+    after_the_cut = root.parent / "after"
+    after_the_cut.mkdir()
+    for name in ("config.db", "config.db-wal"):
+        shutil.copy(root / name, after_the_cut)
+    connection.close()
+    assert find(root, etc).certificate_uri == "/db.crt"
+    assert names(root) == {"config.db"}
+    with pytest.raises(CredentialsNotFound, match=r"changes in config\.db-wal that only"):
+        find(after_the_cut, etc)
+    assert names(after_the_cut) == {"config.db", "config.db-wal"}
+
+
+def test_a_root_with_signs_in_its_name_is_read(tmp_path: Path, etc: Path) -> None:
+    """The path is quoted in the database's URI."""
+    root = tmp_path / "a?b#c%20 d"
+    root.mkdir()
+    connection = sqlite3.connect(root / "config.db")
+    connection.executescript(SCHEMA)
+    store(connection, {"system": SYSTEM})
+    connection.commit()
+    connection.close()
+    assert find(root, etc).certificate_uri == "/db.crt"
+
+
+ODD_DATABASES: dict[str, bytes] = {
+    "empty": b"",
+    "NUL bytes": b"\0" * 8192,
+    "text": b"system:\n  certificateFilePath: /x\n",
+    "cut off": b"SQLite format 3\0" + b"\x10\0\1\1\0",
+}
+
+
+@pytest.mark.parametrize("kind", ODD_DATABASES)
+def test_what_is_no_database_is_passed_over(root: Path, etc: Path, kind: str) -> None:
+    """The files are asked, and a note says that the database was no use."""
+    (root / "config.db").write_bytes(ODD_DATABASES[kind])
+    seed(etc)
+    config = find(root, etc)
+    assert config.certificate_uri == "/etc.crt"
+    assert f"{root}/config.db cannot be read as a database" in config.notes[0]
+
+
+def test_a_truncated_database_is_passed_over(
+    root: Path, etc: Path, database: sqlite3.Connection
+) -> None:
+    """Half of a real database raises nothing else."""
+    database.close()
+    with (root / "config.db").open("r+b") as stream:
+        stream.truncate(9000)
+    seed(etc)
+    assert find(root, etc).certificate_uri == "/etc.crt"
+
+
+@pytest.mark.parametrize("kind", ["folder", "pipe"])
+def test_what_is_no_file_is_passed_over(root: Path, etc: Path, kind: str) -> None:
+    """A folder or a pipe in place of the database does not stop the search."""
+    if kind == "folder":
+        (root / "config.db").mkdir()
+    else:
+        os.mkfifo(root / "config.db")
+    seed(etc)
+    config = find(root, etc)
+    assert (config.runtime, config.certificate_uri) == ("lite", "/etc.crt")
+    assert config.notes == (f"{root}/config.db is not a file",)
+
+
+@pytest.mark.parametrize(
+    "value", [b"\xff\xfe", b"/no/json", None, ["/a"], {}, "", True, "x" * 9000]
+)
+def test_a_value_that_is_no_path_counts_as_missing(
+    root: Path, etc: Path, database: sqlite3.Connection, value: Any
+) -> None:
+    """Before fleet provisioning the path is empty or not there; damage is treated alike."""
+    database.execute("DELETE FROM valueTable")
+    database.execute("DELETE FROM relationTable")
+    database.execute("DELETE FROM keyTable")
+    store(database, {"system": {"certificateFilePath": value, "privateKeyPath": "/db.key"}})
+    with pytest.raises(CredentialsNotFound, match=r"config\.db names no certificate"):
+        find(root, etc)
+
+
+# -- the files --------------------------------------------------------------------------
+
+
+def test_the_files_are_merged_as_lite_merges_them(root: Path, etc: Path) -> None:
+    """config.yaml first, then config.d, whose values count, an empty one too."""
+    write(
+        etc / "config.yaml",
+        certificateFilePath="/etc.crt",
+        privateKeyPath="/etc.key",
+        thingName="press-7",
+        rootCaPath="/ca.pem",
+    )
+    write(etc / "config.d" / "10-key", privateKeyPath="/drop-in.key", rootCaPath='""')
+    (etc / "config.d" / "20-region.yaml").write_text(
+        "services:\n  aws.greengrass.NucleusLite:\n    configuration:\n      awsRegion: x-1\n"
+    )
+    config = find(root, etc)
+    assert (config.certificate_uri, config.private_key_uri) == ("/etc.crt", "/drop-in.key")
+    assert (config.thing_name, config.root_ca_path, config.aws_region) == ("press-7", None, "x-1")
+    assert config.source == f"{etc}/config.yaml and {etc}/config.d"
+    assert config.notes == ()
+
+
+def test_links_and_folders_in_config_d_are_left_out(root: Path, etc: Path) -> None:
+    """As lite leaves them out."""
+    seed(etc)
+    write(root / "elsewhere", certificateFilePath="/linked.crt")
+    (etc / "config.d" / "link.yaml").symlink_to(root / "elsewhere")
+    (etc / "config.d" / "folder.yaml").mkdir()
+    config = find(root, etc)
+    assert (config.certificate_uri, config.notes) == ("/etc.crt", ())
+
+
+def test_drop_ins_that_differ_are_told(root: Path, etc: Path) -> None:
+    """Lite takes them in the order of the folder, which nobody can rely on."""
+    seed(etc)
+    write(etc / "config.d" / "a.yaml", certificateFilePath="/a.crt", thingName="same")
+    write(etc / "config.d" / "b.yaml", certificateFilePath="/b.crt", thingName="same")
+    assert find(root, etc).notes == (
+        f"files of {etc}/config.d differ in certificate_uri; their order is not certain",
+    )
+
+
+def test_a_file_that_cannot_be_used_is_told_and_the_others_count(root: Path, etc: Path) -> None:
+    """One broken drop-in does not hide the configuration."""
+    seed(etc)
+    (etc / "config.d" / "broken.yaml").write_text("system: [\n")
+    config = find(root, etc)
+    assert config.certificate_uri == "/etc.crt"
+    assert config.notes == (f"{etc}/config.d/broken.yaml is not YAML from line 2 on",)
+
+
+def test_when_nothing_is_found_each_place_and_its_fault_are_told(root: Path, etc: Path) -> None:
+    """The message is enough to act on."""
+    (root / "config.db").touch()
+    (etc / "config.yaml").write_bytes(b"\0" * 100)
+    with pytest.raises(CredentialsNotFound) as failure:
+        find(root, etc)
+    assert str(failure.value) == (
+        "no certificate and key found (lite nucleus): "
+        f"{root}/config.db cannot be read as a database, tried 3 times: no such table: keyTable; "
+        f"{etc}/config.yaml and {etc}/config.d cannot be used: {etc}/config.yaml is empty. "
+        "What to do: provision the device, or set certificateFilePath and privateKeyPath"
+        " in the component's configuration"
+    )
+
+
+# -- which nucleus it is ----------------------------------------------------------------
+
+
+def test_a_root_with_neither_store_is_lites_if_lite_is_configured(root: Path, etc: Path) -> None:
+    """Before lite's first start there is only its configuration under /etc."""
+    seed(etc)
+    assert find(root, etc).runtime == "lite"
+    shutil.rmtree(etc)
+    with pytest.raises(CredentialsNotFound, match="classic nucleus"):
+        find(root, etc)
+
+
+@pytest.mark.parametrize("folder", ["config", "alts"])
+def test_a_root_of_the_classic_nucleus_is_classic_even_where_lite_is_configured(
+    root: Path, etc: Path, folder: str
+) -> None:
+    """Both may be installed on a device, each with a root of its own."""
+    seed(etc)
+    (root / folder).mkdir()
+    with pytest.raises(CredentialsNotFound, match="classic nucleus"):
+        find(root, etc)
+
+
+@pytest.mark.parametrize("newer", ["classic", "lite"])
+def test_of_two_stores_in_one_root_the_one_written_last_is_in_use(
+    root: Path, etc: Path, database: sqlite3.Connection, newer: str
+) -> None:
+    """A device that went from one nucleus to the other in place; the note says so."""
+    (root / "config").mkdir()
+    lines = [
+        {"TS": 1, "TP": ["system", key], "W": "changed", "V": f"/tlog.{key}"} for key in SYSTEM
+    ]
+    log = root / "config" / "config.tlog"
+    log.write_text("".join(json.dumps(line) + "\n" for line in lines))
+    written = (root / "config.db").stat().st_mtime + (10 if newer == "classic" else -10)
+    os.utime(log, (written, written))
+    config = find(root, etc)
+    expected = "/tlog.certificateFilePath" if newer == "classic" else "/db.crt"
+    assert (config.runtime, config.certificate_uri) == (newer, expected)
+    assert config.notes == (
+        f"{root} is a root of nucleus classic and lite; {newer} wrote to it last",
+    )
