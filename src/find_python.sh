@@ -1,4 +1,4 @@
-# Sourced by install.sh and run.sh: which Python runs the component. Expects $here.
+# Sourced by install.sh: which Python can run the component. Expects $here.
 
 # The first Python on the path that is new enough.
 find_python() {

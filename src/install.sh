@@ -17,7 +17,8 @@ fi
 
 if has_requirements "$python"; then
     rm -rf "$work/venv"
-    echo "install-done python=$python packages=system"
+    chosen=$python
+    echo "install-done python=$chosen packages=system"
 else
     echo "install-started python=$python packages=requirements.txt"
     rm -rf "$work/venv"
@@ -32,8 +33,10 @@ else
         echo "install-failed reason=\"the packages of requirements.txt could not be installed\" remedy=\"let the device reach its package index, or pack the wheels into the artifact\"" >&2
         exit 1
     fi
-    echo "install-done python=$work/venv/bin/python packages=venv"
+    chosen=$work/venv/bin/python
+    echo "install-done python=$chosen packages=venv"
 fi
+echo "$chosen" >"$work/python"
 
 # Compiled once here, so that each start is quick even where nothing may be written later.
-"$python" -m compileall -q "$here/certkeeper" "$here/rotation_protocol" >/dev/null 2>&1 || true
+"$chosen" -m compileall -q "$here/certkeeper" "$here/rotation_protocol" >/dev/null 2>&1 || true

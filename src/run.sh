@@ -8,12 +8,8 @@ set -eu
 here=$(CDPATH='' cd -- "$(dirname -- "$0")" && pwd)
 root=${1:?usage: run.sh GREENGRASS_ROOT WORK_FOLDER}
 work=${2:?usage: run.sh GREENGRASS_ROOT WORK_FOLDER}
-. "$here/find_python.sh"
 
-if [ -x "$work/venv/bin/python" ]; then
-    python="$work/venv/bin/python"
-else
-    python=$(find_python)
-fi
+# install.sh wrote down which Python has the packages.
+read -r python <"$work/python"
 export PYTHONPATH="$here${PYTHONPATH:+:$PYTHONPATH}"
 exec "$python" -m certkeeper run --root "$root" --work "$work"

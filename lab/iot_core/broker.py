@@ -87,12 +87,6 @@ class Broker:
         for topic_filter in session.subscriptions if session else ():
             self._subscribed.remove(topic_filter, client_id)
 
-    def forget_all(self) -> None:
-        """End every session that waits for its client."""
-        for client_id in list(self._ends):
-            self._ends[client_id].cancel()
-            self._forget(client_id)
-
     def subscribe(self, session: Session, subscription: Subscription) -> Message | None:
         """Add or replace a subscription; gives the retained message that the client is to get."""
         new = subscription.topic_filter not in session.subscriptions

@@ -83,13 +83,8 @@ class IotCore:
         self._loop.run(self._endpoint.listen())
 
     def stop(self) -> None:
-        """Reset every connection, end every session, give the port back: once and for all."""
-
-        def stop() -> None:
-            self._endpoint.close()
-            self._broker.forget_all()
-
-        self._on_loop(stop)
+        """Reset every connection and give the port back, once and for all."""
+        self._on_loop(self._endpoint.close)
 
     def publish(self, topic: str, payload: bytes, qos: int = 1) -> None:
         """Publish as the cloud does: rules, services, the console's test client."""

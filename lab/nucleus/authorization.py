@@ -16,6 +16,7 @@ from collections.abc import Collection, Iterable, Mapping
 from types import MappingProxyType
 from typing import Any, TypeGuard
 
+from lab.nucleus.configuration_tree import LITE_LEAF_BYTES, json_bytes
 from lab.nucleus.policy_resource import (
     classic_topic_pattern,
     glob,
@@ -42,9 +43,8 @@ OPERATIONS: Mapping[str, frozenset[str]] = MappingProxyType(
 )
 _NO_IDS: Mapping[str, Collection[str]] = MappingProxyType({})
 
-# Measured on lite 2.6: one leaf of configuration, and all resources of one component
-# for one service (about 50 of 54 characters).
-LITE_LEAF_BYTES = 1024
+# Measured on lite 2.6: all resources of one component for one service, about 50 of 54
+# characters.
 LITE_RESOURCES = 50
 LITE_RESOURCE_CHARACTERS = 50 * 54
 
@@ -226,7 +226,7 @@ def _lite_unreadable(entries: object) -> str | None:
     resources: list[object] = []
     for policy_id, policy in entries.items():
         for key, leaf in policy.items() if isinstance(policy, Mapping) else ():
-            size = len(json.dumps(leaf, separators=(",", ":"), ensure_ascii=False).encode())
+            size = json_bytes(leaf)
             if size > LITE_LEAF_BYTES:
                 return f"{policy_id}.{key} has {size} bytes; the limit is {LITE_LEAF_BYTES}"
             if key == "resources" and isinstance(leaf, list):

@@ -13,8 +13,14 @@ import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
-from lab.nucleus.authorization import LITE_LEAF_BYTES
-from lab.nucleus.configuration_tree import Branch, KeyPath, KindChange, Leaf
+from lab.nucleus.configuration_tree import (
+    LITE_LEAF_BYTES,
+    Branch,
+    KeyPath,
+    KindChange,
+    Leaf,
+    json_bytes,
+)
 from lab.nucleus.recipe import Runtime
 
 ACCESS_CONTROL = "accessControl"
@@ -173,7 +179,7 @@ class Configuration:
 
     def _check_leaves(self, tree: Branch) -> None:
         for path, leaf in tree.leaves() if self._runtime == "lite" else ():
-            size = len(json.dumps(leaf.value, separators=(",", ":"), ensure_ascii=False).encode())
+            size = json_bytes(leaf.value)
             if size > LITE_LEAF_BYTES:
                 raise ConfigurationRefused(
                     f"{'.'.join(path)} has {size} bytes; nucleus lite keeps {LITE_LEAF_BYTES}"

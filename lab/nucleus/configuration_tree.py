@@ -12,6 +12,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 KeyPath = tuple[str, ...]
+# Measured on lite 2.6: a leaf is at most so many bytes of JSON.
+LITE_LEAF_BYTES = 1024
 
 
 class KindChange(ValueError):
@@ -134,6 +136,12 @@ class Branch:
 
     def _key(self, name: str) -> str:
         return name if self.case_sensitive else name.lower()
+
+
+def json_bytes(value: object) -> int:
+    """The size of a value as the shortest JSON, in bytes of UTF-8."""
+    text = json.dumps(value, separators=(",", ":"), ensure_ascii=False)
+    return len(text.encode("utf-8", "surrogatepass"))
 
 
 def _canonical(value: object) -> str:

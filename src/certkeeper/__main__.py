@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import io
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -38,6 +39,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _look(options: argparse.Namespace, root: str, work: Path) -> int:
     from certkeeper import commands
 
+    if isinstance(sys.stdout, io.TextIOWrapper):  # a path may hold what the terminal cannot show
+        sys.stdout.reconfigure(errors="backslashreplace")
     configuration = Path(options.config) if options.config else None
     is_doctor = options.command == "doctor"
     try:

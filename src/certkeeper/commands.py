@@ -7,7 +7,7 @@ accepted. They change nothing, send nothing, and need no nucleus.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -138,28 +138,23 @@ def doctor_exit_code(seen: Look) -> int:
 
 
 def _settings(work: Path, configuration: Path | None) -> Settings:
-    if configuration is None:
-        values = ConfigurationFile(work).load() or {}
-        source = "the component's configuration"
-    else:
-        values = _configuration_file(configuration)
-        source = str(configuration)
-    try:
-        return parse(values, schedule.problem)
-    except SettingsError as error:
-        raise UsageError(f"{source} is not valid: {error}") from None
-
-
-def _configuration_file(path: Path) -> Mapping[str, Any]:
+    path = configuration or ConfigurationFile(work).path
+    other = "" if configuration else "; run this as root, or name another one with --config"
+    values: Any = {}
     try:
         values = json.loads(path.read_bytes())
     except OSError as error:
-        raise UsageError(f"{path}: {error.strerror or error}") from None
+        # Before the component has accepted one, the defaults are in force.
+        if configuration or not isinstance(error, FileNotFoundError):
+            raise UsageError(f"{path} cannot be read: {error.strerror or error}{other}") from None
     except (ValueError, RecursionError):
-        raise UsageError(f"{path} is not JSON") from None
+        raise UsageError(f"{path} is not JSON{other}") from None
     if not isinstance(values, dict):
-        raise UsageError(f"{path} is not a JSON object")
-    return values
+        raise UsageError(f"{path} is not a JSON object{other}")
+    try:
+        return parse(values, schedule.problem)
+    except SettingsError as error:
+        raise UsageError(f"{path} is not valid: {error}") from None
 
 
 def _certificate_fields(verdict: Verdict, now: datetime) -> dict[str, Any]:

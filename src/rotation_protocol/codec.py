@@ -73,8 +73,11 @@ def time_text(moment: datetime) -> str:
 
 
 def parse_time(text: str) -> datetime:
-    """The aware UTC datetime of ``time_text``'s form. Raises ValueError."""
-    return datetime.strptime(text, "%Y-%m-%dT%H:%M:%SZ").replace(tzinfo=timezone.utc)
+    """The aware UTC datetime of ``time_text``'s form, and of no other. Raises ValueError."""
+    moment = datetime.strptime(text, "%Y-%m-%dT%H:%M:%SZ").replace(tzinfo=timezone.utc)
+    if time_text(moment) != text:  # strptime also takes 2026-1-2T3:4:5z
+        raise ValueError("not in the form 2026-11-22T10:00:00Z")
+    return moment
 
 
 def encode_alert(alert: Alert) -> bytes:

@@ -96,4 +96,8 @@ SENTENCES = {
     ReadinessCheckName.CLOCK: "The device's clock can be right.",
     ReadinessCheckName.CONFIGURATION: "The component's configuration is valid.",
     ReadinessCheckName.IPC: "The nucleus lets the component do what it needs.",
+    CheckStatus.OK: "It is as it should be.",
+    CheckStatus.WARN: "It works, but somebody should look at it.",
+    CheckStatus.FAIL: "It does not work, and the remedy says what to do.",
+    CheckStatus.UNKNOWN: "It could not be looked at from here.",
 }

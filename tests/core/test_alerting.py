@@ -21,7 +21,16 @@ from certkeeper.core.certificate import Inventory, PairState, Reading, Role
 from certkeeper.core.settings import Settings
 from rotation_protocol.codec import encode_alert
 from rotation_protocol.reasons import AlertType, DeadlineReason, ReadProblem
-from tests.core.world import CERTIFICATE_ID, DAY, END_OF_2049, NOW, SOURCE, facts, inventory, reading
+from tests.core.world import (
+    CERTIFICATE_ID,
+    DAY,
+    END_OF_2049,
+    NOW,
+    SOURCE,
+    facts,
+    inventory,
+    reading,
+)
 
 SETTINGS = Settings()
 CONTEXT = CheckContext("press-7", "0.1.0", NOW, NOW + DAY)
@@ -123,9 +132,7 @@ def test_muting_one_certificate_mutes_no_other() -> None:
     """The root CA's end is alerted while the device's certificate is being rotated."""
     ending = facts(NOW + DAY)
     root = replace(ending, certificate_id="cd" * 32)
-    verdicts = judge(
-        inventory(reading(ending), reading(root, Role.ROOT_CA)), SETTINGS, NOW, None
-    )
+    verdicts = judge(inventory(reading(ending), reading(root, Role.ROOT_CA)), SETTINGS, NOW, None)
     (finding,) = due(verdicts, {}, SETTINGS, NOW, frozenset({CERTIFICATE_ID}))
     assert finding.reading.role is Role.ROOT_CA
 

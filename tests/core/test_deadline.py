@@ -1,4 +1,4 @@
-"""By when a certificate must be replaced: each of the three ends, ties, and the calendar's edges."""
+"""By when a certificate must be replaced: each of the three ends, ties, the calendar's edges."""
 
 from __future__ import annotations
 

@@ -54,7 +54,9 @@ def lives(draw: st.DrawFn) -> Life:
     lifetime = draw(st.timedeltas(SECOND, 4000 * DAY))
     certificate = facts(not_before + lifetime, not_before)
     gaps = st.one_of(
-        st.timedeltas(SECOND, 40 * DAY), st.timedeltas(SECOND, 2 * HOUR), st.just(settings.realert_after)
+        st.timedeltas(SECOND, 40 * DAY),
+        st.timedeltas(SECOND, 2 * HOUR),
+        st.just(settings.realert_after),
     )
     at = not_before + draw(st.timedeltas(timedelta(0), lifetime))
     checked_at = []
@@ -202,9 +204,7 @@ def test_less_time_never_means_a_higher_rung(
 
 
 @examples(100)
-@given(
-    any_inventory, some_settings, times(), st.none() | st.just("it is 1970 here"), st.data()
-)
+@given(any_inventory, some_settings, times(), st.none() | st.just("it is 1970 here"), st.data())
 def test_any_inventory_is_judged(
     holds: Inventory, settings: Settings, now: datetime, distrust: str | None, data: st.DataObject
 ) -> None:

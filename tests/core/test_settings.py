@@ -128,7 +128,11 @@ def test_unknown_keys_change_nothing(values: dict[str, Any]) -> None:
 
 def test_settings_can_be_compared_and_kept() -> None:
     """Two readings of one configuration are equal, and a setting cannot be changed by hand."""
-    values = {"thresholds": [10, "5%"], "watch": ["/a"], "rotateWindow": {"cron": DAILY, "minutes": 5}}
+    values = {
+        "thresholds": [10, "5%"],
+        "watch": ["/a"],
+        "rotateWindow": {"cron": DAILY, "minutes": 5},
+    }
     assert parse(values, schedule_problem) == parse(dict(values), schedule_problem)
     assert hash(parse(values, schedule_problem)) == hash(parse(values, schedule_problem))
 

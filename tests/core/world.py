@@ -151,9 +151,7 @@ class Device:
     def restart(self) -> None:
         """A new process, with what the last one left on disk; not yet connected."""
         self.unanswered: Message | None = None
-        self.monitor = monitor.started(
-            self.settings, record.decode(self.disk), self.clock.now()
-        )
+        self.monitor = monitor.started(self.settings, record.decode(self.disk), self.clock.now())
 
     def connect(self) -> None:
         """The nucleus accepts a new connection."""

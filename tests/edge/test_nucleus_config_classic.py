@@ -198,6 +198,21 @@ def test_certificate_and_key_are_never_of_two_places(root: Path) -> None:
     assert config.notes == (f"{root}/config/config.tlog names no private key",)
 
 
+def test_a_certificate_here_and_a_key_there_are_not_found(root: Path) -> None:
+    """Two places that name one each make no pair: the two might not belong together."""
+    log(root, [changed(CERTIFICATE, "/a.crt")])
+    output(root, "", "/b.key")
+    with pytest.raises(CredentialsNotFound):
+        discover(str(root))
+
+
+def test_of_two_thing_names_the_one_that_is_to_be_believed_first_counts(root: Path) -> None:
+    """What is not a credential comes from the first place that says it."""
+    log(root, [changed(["system", "thingName"], "from-the-log")])
+    output(root, "/b.crt", "/b.key")
+    assert discover(str(root)).thing_name == "from-the-log"
+
+
 def test_an_output_file_with_empty_paths_names_no_certificate(root: Path) -> None:
     """Empty counts as missing, and the note says where."""
     output(root, "", "")

@@ -139,6 +139,17 @@ def test_names_are_the_same_in_any_case(root: Path, etc: Path) -> None:
     assert find(root, etc).certificate_uri == "/a.crt"
 
 
+def test_the_same_names_elsewhere_in_the_tree_are_other_keys(root: Path, etc: Path) -> None:
+    """Only system at the top, and only its own children: whatever was stored before them."""
+    wrong = {"certificateFilePath": "/wrong.crt", "privateKeyPath": "/wrong.key"}
+    connection = sqlite3.connect(root / "config.db", isolation_level=None)
+    connection.executescript(SCHEMA)
+    store(connection, {"services": {"system": wrong, **wrong}, **wrong, "system": SYSTEM})
+    connection.close()
+    config = find(root, etc)
+    assert (config.certificate_uri, config.private_key_uri) == ("/db.crt", "/db.key")
+
+
 def test_looking_leaves_no_trace(root: Path, etc: Path, database: sqlite3.Connection) -> None:
     """No journal appears beside the database, and its bytes are the same."""
     content = (root / "config.db").read_bytes()

@@ -18,8 +18,15 @@ from awsiot.greengrasscoreipc.clientv2 import GreengrassCoreIPCClientV2
 from lab.loop import LoopThread
 from lab.nucleus.authorization import MQTT_PROXY, PUBSUB
 from lab.nucleus.configuration import ConfigurationStore
-from lab.nucleus.eventstream import Decoder, Message, encode
+from lab.nucleus.eventstream import (
+    CONNECTION_ACCEPTED,
+    Decoder,
+    Message,
+    MessageType,
+    encode,
+)
 from lab.nucleus.ipc import IpcServer
+from lab.nucleus.operations import PREFIX
 from lab.nucleus.recipe import Runtime
 from lab.timeline import Timeline
 
@@ -161,6 +168,34 @@ class RawClient:
                 return None
             self._messages.extend(self._decoder.feed(data))
         return self._messages.pop(0)
+
+
+def connect(token: str, version: str = "0.1.0") -> Message:
+    """What a client says first."""
+    return Message(
+        MessageType.CONNECT,
+        headers={":version": version},
+        payload=b'{"authToken": "%s"}' % token.encode(),
+    )
+
+
+def request(operation: str, payload: bytes = b"{}", stream: int = 1) -> Message:
+    """A request that opens a stream."""
+    return Message(
+        MessageType.APPLICATION_MESSAGE,
+        stream,
+        headers={"operation": PREFIX + operation},
+        payload=payload,
+    )
+
+
+@contextmanager
+def connected(device: Device) -> Iterator[RawClient]:
+    """A raw client that was let in."""
+    with device.raw() as client:
+        client.send(connect(device.call(device.server.register, COMPONENT)))
+        assert client.receive() == Message(MessageType.CONNECT_ACK, flags=CONNECTION_ACCEPTED)
+        yield client
 
 
 class Events:

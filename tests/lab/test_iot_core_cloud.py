@@ -27,16 +27,8 @@ from lab.iot_core.packets import (
     Version,
 )
 from lab.iot_core.wire import Properties, Reason
-from tests.lab.iot_core_site import (
-    ARN,
-    WAIT,
-    PahoClient,
-    RawClient,
-    Site,
-    allow,
-    connect_packet,
-    running_site,
-)
+from tests.lab.iot_core_paho import PahoClient
+from tests.lab.iot_core_site import ARN, WAIT, RawClient, Site, allow, connect_packet, running_site
 
 THREE, FIVE = Version.MQTT_3_1_1, Version.MQTT_5
 

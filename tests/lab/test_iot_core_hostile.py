@@ -174,7 +174,7 @@ def test_garbage_instead_of_connect(site: Site, witness: RawClient, data: bytes)
     with RawClient(site, site.device()) as client:
         client.tls.sendall(data)
         assert client.receive() is None
-    site.timeline.wait_for("refused")
+    assert "no CONNECT within" not in str(site.timeline.wait_for("refused"))  # but at once
 
 
 def test_mqtt_3_1_is_told_so(site: Site) -> None:
@@ -199,7 +199,7 @@ def test_last_words_reach_a_client_that_goes_on_talking(site: Site, witness: Raw
     """The DISCONNECT is not lost to a reset because more was on its way from the client."""
     with RawClient(site, site.device()) as client:
         client.connect(connect_packet("press-7"))
-        client.tls.sendall(b"\xc1\x00" + bytes(1_000_000))
+        client.tls.sendall(b"\xc1\x00" + bytes(20_000_000))
         assert client.receive() == Disconnect(Reason.MALFORMED_PACKET)
 
 

@@ -24,14 +24,8 @@ from lab.iot_core.packets import (
 )
 from lab.iot_core.session import Session
 from lab.iot_core.wire import Properties, Reason
-from tests.lab.iot_core_site import (
-    Device,
-    PahoClient,
-    RawClient,
-    Site,
-    connect_packet,
-    running_site,
-)
+from tests.lab.iot_core_paho import PahoClient
+from tests.lab.iot_core_site import Device, RawClient, Site, connect_packet, running_site
 
 THREE, FIVE = Version.MQTT_3_1_1, Version.MQTT_5
 both = pytest.mark.parametrize("version", [THREE, FIVE], ids=["3.1.1", "5"])

@@ -13,9 +13,17 @@ from awsiot.eventstreamrpc import StreamClosedError
 from awsiot.greengrasscoreipc import model
 
 from lab.nucleus.configuration import ConfigurationRefused
-from lab.nucleus.eventstream import Message, MessageType
-from tests.lab.ipc_device import COMPONENT, OTHER, TIMEOUT, Device, Events, running_device
-from tests.lab.test_ipc_connection import connected
+from lab.nucleus.eventstream import MessageType
+from tests.lab.ipc_device import (
+    COMPONENT,
+    OTHER,
+    TIMEOUT,
+    Device,
+    Events,
+    connected,
+    request,
+    running_device,
+)
 
 NUCLEUS = "aws.greengrass.Nucleus"
 VALUES: dict[str, Any] = {
@@ -177,6 +185,13 @@ def test_an_update_that_cannot_be_is_a_service_error(device: Device) -> None:
         )
 
 
+def test_a_value_that_is_no_unicode_is_still_a_value(device: Device) -> None:
+    """JSON can hold half a character; such a value is kept like any other."""
+    client = device.client()
+    client.update_configuration(timestamp=time_of(device, 1), value_to_merge={"x": "\ud800"})
+    assert client.get_configuration(key_path=["x"]).value == {"x": "\ud800"}
+
+
 @pytest.mark.parametrize("arguments", [{"value_to_merge": {}}, {"timestamp": 0}])
 def test_an_update_lacks_something(device: Device, arguments: dict[str, Any]) -> None:
     """Time and value are both required."""
@@ -200,15 +215,7 @@ def test_an_update_lacks_something(device: Device, arguments: dict[str, Any]) ->
 def test_a_malformed_update_is_an_error(classic: Device, payload: bytes) -> None:
     """Numbers out of range, wrong types and endless paths end the stream, nothing else."""
     with connected(classic) as client:
-        operation = "aws.greengrass#UpdateConfiguration"
-        client.send(
-            Message(
-                MessageType.APPLICATION_MESSAGE,
-                1,
-                headers={"operation": operation},
-                payload=payload,
-            )
-        )
+        client.send(request("UpdateConfiguration", payload))
         message = client.receive()
         assert message is not None
         assert message.type is MessageType.APPLICATION_ERROR

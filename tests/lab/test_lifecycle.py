@@ -272,31 +272,35 @@ def test_a_classic_run_time_out_is_an_error_and_lite_has_none(bench: Bench) -> N
     bench.wait_for(State.FINISHED, after)
 
 
-def test_stop_lets_the_component_end_by_itself(bench: Bench) -> None:
-    """SIGTERM reaches the whole group, and what is said after it is still logged."""
-    run = script(
-        "sh -c 'trap \"echo bye; exit 0\" TERM; echo ready; while :; do sleep 600 & wait; done'"
+TAKES_ITS_LEAVE = """
+import os, signal, time
+
+def leave(*_):
+    time.sleep(0.1)
+    os.write(1, b"bye\\n")
+    os._exit(0)
+
+signal.signal(signal.SIGTERM, leave)
+os.write(1, b"ready\\n")
+signal.pause()
+"""
+
+
+@pytest.mark.parametrize(("shell_stays", "code"), [(False, 0), (True, 143)])
+def test_stop_lets_the_component_end_by_itself(bench: Bench, shell_stays: bool, code: int) -> None:
+    """What SIGTERM makes it say is still heard, even if the shell before it dies at once."""
+    (bench.work / "component.py").write_text(TAKES_ITS_LEAVE)
+    command = f"{sys.executable} component.py"
+    component = bench.component(
+        run=script(f"{command}; true" if shell_stays else f"exec {command}")
     )
-    component = bench.component(run=run)
     bench.start(component)
     bench.timeline.wait_for("ready", source="component")
     bench.loop.run(component.stop())
     assert bench.timeline.find("bye", source="component")
+    assert bench.timeline.find("component-exited", code=code)
     assert bench.states()[-2:] == ["STOPPING", "FINISHED"]
     assert component.process_id is None
-
-
-def test_stop_gives_the_child_of_a_shell_its_time(bench: Bench) -> None:
-    """The shell dies of SIGTERM at once; what it ran may still take its leave."""
-    run = script(
-        "sh -c 'trap \"sleep 0.1; echo bye; exit 0\" TERM; echo ready; sleep 600 & wait'; true"
-    )
-    component = bench.component(run=run)
-    bench.start(component)
-    bench.timeline.wait_for("ready", source="component")
-    bench.loop.run(component.stop())
-    assert bench.timeline.find("bye", source="component")
-    assert not bench.timeline.entries, "\n".join(map(str, bench.timeline.entries))
 
 
 def test_stop_kills_what_does_not_listen(bench: Bench) -> None:

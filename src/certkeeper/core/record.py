@@ -6,6 +6,7 @@ instant in which it begins to wait for delivery: no crash can lose it or raise i
 
 from __future__ import annotations
 
+import binascii
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -58,17 +59,13 @@ class Record:
 
 def encode(record: Record) -> bytes:
     """The record as the file's content."""
-    return json.dumps(
-        {
-            "version": VERSION,
-            "newestSeen": time_text(record.newest_seen) if record.newest_seen else None,
-            "alerted": {key: time_text(at) for key, at in record.alerted},
-            "waiting": [
-                {"key": m.key, "topic": m.topic, "payload": m.payload} for m in record.waiting
-            ],
-        },
-        indent=1,
-    ).encode()
+    fields = {
+        "version": VERSION,
+        "newestSeen": time_text(record.newest_seen) if record.newest_seen else None,
+        "alerted": {key: time_text(at) for key, at in record.alerted},
+        "waiting": [{"key": m.key, "topic": m.topic, "payload": m.payload} for m in record.waiting],
+    }
+    return json.dumps({**fields, "checksum": _checksum(fields)}, indent=1).encode()
 
 
 def decode(content: bytes) -> Record:
@@ -77,6 +74,8 @@ def decode(content: bytes) -> Record:
         fields: dict[str, Any] = json.loads(content)
         if fields["version"] != VERSION:
             raise RecordError(f"its version is {fields['version']!r}, not {VERSION}")
+        if fields.pop("checksum") != _checksum(fields):
+            raise RecordError("its checksum does not fit: it has been damaged")
         newest = fields["newestSeen"]
         return Record(
             newest_seen=None if newest is None else parse_time(newest),
@@ -90,3 +89,8 @@ def decode(content: bytes) -> Record:
         raise
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise RecordError(f"it is not a record ({type(error).__name__})") from None
+
+
+def _checksum(fields: Mapping[str, Any]) -> int:
+    """CRC-32, so that a file with a damaged date or payload is refused as a whole."""
+    return binascii.crc32(json.dumps(fields).encode())

@@ -123,4 +123,3 @@ def _disagreements(settings: Settings) -> list[Problem]:
         missing = "privateKeyPath" if settings.private_key_path is None else "certificateFilePath"
         problems.append(Problem(missing, "must be set too: a pair is overridden as a whole"))
     return problems
-

@@ -6,7 +6,6 @@ is said here; which keys there are, and what they mean, is settings.py's.
 
 from __future__ import annotations
 
-import difflib
 import reprlib
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -55,9 +54,11 @@ class ValueReader:
         self.problems: list[Problem] = []
 
     def unknown(self) -> tuple[str, ...]:
+        from difflib import get_close_matches  # rarely needed, and slow to load
+
         notes = []
         for key in sorted(set(self._values) - set(self._known)):
-            near = difflib.get_close_matches(key, self._known, n=1)
+            near = get_close_matches(key, self._known, n=1)
             meant = f" (did you mean {near[0]}?)" if near else ""
             notes.append(f"{_shown(key)} is not a key of this component{meant}")
         return tuple(notes)

@@ -1,4 +1,4 @@
-"""The Greengrass nucleus over IPC: the only file that knows the AWS IoT Device SDK.
+"""The Greengrass nucleus over IPC, through the AWS IoT Device SDK.
 
 Nothing here blocks: each call begins something, and its outcome is posted as an event
 from the SDK's own thread. Errors are told apart by their class, since nucleus lite
@@ -20,13 +20,17 @@ from awscrt.io import (
     SocketDomain,
     SocketOptions,
 )
-from awsiot.eventstreamrpc import Connection, LifecycleHandler, MessageAmendment
-from awsiot.greengrasscoreipc import model
-from awsiot.greengrasscoreipc.client import GreengrassCoreIPCClient
-from awsiot.greengrasscoreipc.clientv2 import GreengrassCoreIPCClientV2
 
 from certkeeper.core import events
 from certkeeper.core.record import Message
+from certkeeper.edge.ipc_sdk import (
+    Connection,
+    GreengrassCoreIPCClient,
+    GreengrassCoreIPCClientV2,
+    LifecycleHandler,
+    MessageAmendment,
+    model,
+)
 from certkeeper.ports import EventSink
 
 SOCKET_VARIABLE = "AWS_GG_NUCLEUS_DOMAIN_SOCKET_FILEPATH_FOR_COMPONENT"

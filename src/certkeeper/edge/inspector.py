@@ -148,9 +148,10 @@ def _end(child: subprocess.Popen[bytes]) -> None:
 
 def _signatures(answer: Mapping[str, Any], wanted: int) -> list[str]:
     signatures = answer["signatures"]
-    if not isinstance(signatures, list) or len(signatures) != wanted:
+    one_each = isinstance(signatures, list) and len(signatures) == wanted
+    if not one_each or not all(isinstance(signature, str) for signature in signatures):
         raise InspectionError("the answer has not one signature for each alert")
-    return [str(signature) for signature in signatures]
+    return list(signatures)
 
 
 def _answer(output: bytes, errors: bytes, code: int) -> dict[str, Any]:
