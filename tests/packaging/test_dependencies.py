@@ -40,7 +40,7 @@ ROOMS: dict[str, frozenset[str]] = {
 #: The packages of requirements/device.in, and the one file that knows each.
 OUTSIDE = {
     "awscrt": {"certkeeper.edge.greengrass"},
-    "awsiot": {"certkeeper.edge.greengrass"},
+    "awsiot": {"certkeeper.edge.ipc_sdk"},
     "cronsim": {"certkeeper.edge.schedule"},
     "cryptography": {"certkeeper.edge.x509"},
     "yaml": {"certkeeper.edge.nucleus_source"},
@@ -51,7 +51,7 @@ PURE = frozenset(
     {
         *("__future__", "abc", "base64", "binascii", "bisect", "collections", "copy"),
         *("dataclasses", "datetime", "difflib", "enum", "functools", "hashlib", "itertools"),
-        *("json", "math", "operator", "re", "string", "textwrap", "types", "typing"),
+        *("json", "math", "operator", "re", "reprlib", "string", "textwrap", "types", "typing"),
         "unicodedata",
     }
 )

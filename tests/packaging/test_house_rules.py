@@ -36,17 +36,12 @@ def writes(tree: ast.AST) -> Iterator[tuple[int, str]]:
     """Line and name of everything that writes, renames or links a file."""
     for node in ast.walk(tree):
         if isinstance(node, ast.Attribute):
-            name = dotted(node)
-            if name in _CALLS or node.attr in _FLAGS:
-                yield node.lineno, name
-            elif name.split(".")[0] in _MODULES and name != "shutil.which":
-                yield node.lineno, name
+            if _is_writer(dotted(node)):
+                yield node.lineno, dotted(node)
         elif isinstance(node, ast.ImportFrom):
             for alias in node.names:
-                name = f"{node.module}.{alias.name}"
-                of_module = node.module in _MODULES and name != "shutil.which"
-                if name in _CALLS or alias.name in _FLAGS or of_module:
-                    yield node.lineno, name
+                if _is_writer(f"{node.module}.{alias.name}"):
+                    yield node.lineno, f"{node.module}.{alias.name}"
         elif isinstance(node, ast.Import):
             for alias in node.names:
                 if alias.name in _MODULES and (alias.name != "shutil" or alias.asname):
@@ -55,13 +50,19 @@ def writes(tree: ast.AST) -> Iterator[tuple[int, str]]:
             yield from _call(node)
 
 
+def _is_writer(name: str) -> bool:
+    first, last = name.split(".")[0], name.split(".")[-1]
+    if name in _CALLS or last in _FLAGS:
+        return True
+    return first in _MODULES and name != "shutil.which"
+
+
 def _call(node: ast.Call) -> Iterator[tuple[int, str]]:
     name = dotted(node.func)
     method = name.rsplit(".", 1)[-1] if isinstance(node.func, ast.Attribute) else ""
-    if method in _METHODS:
-        yield node.lineno, method
     # Text has replace(old, new), a time or a record replace(name=value): one value is a Path's.
-    elif method == "replace" and len(node.args) == 1 and not node.keywords:
+    of_path = method == "replace" and len(node.args) == 1 and not node.keywords
+    if method in _METHODS or of_path:
         yield node.lineno, method
     elif (name == "open" or method in ("open", "fdopen")) and name != "os.open":
         modes = [*node.args, *(keyword.value for keyword in node.keywords if keyword.arg == "mode")]

@@ -8,7 +8,7 @@ It keeps no time and no state: the next time is a function of the moment asked a
 
 from __future__ import annotations
 
-import hashlib
+import binascii
 import re
 from abc import ABC, abstractmethod
 from calendar import monthrange
@@ -85,9 +85,10 @@ def jitter(thing_name: str, spread: timedelta) -> timedelta:
     """
     if spread < timedelta(0):
         raise ValueError(f"a spread of {spread} is negative")
-    digest = hashlib.sha256(b"certkeeper jitter " + thing_name.encode("utf-8")).digest()
+    # Not hashlib: it would keep OpenSSL in the daemon's memory, for a spread.
+    share = binascii.crc32(b"certkeeper jitter " + thing_name.encode("utf-8"))
     microseconds = spread // timedelta(microseconds=1)
-    return timedelta(microseconds=microseconds * int.from_bytes(digest[:8], "big") >> 64)
+    return timedelta(microseconds=microseconds * share >> 32)
 
 
 def next_check(
