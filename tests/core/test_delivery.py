@@ -93,6 +93,15 @@ def test_restart_after_half_of_the_deliveries() -> None:
     assert rungs(device) == [7, 3, 1, "expired"]
 
 
+def test_health_counts_what_waits() -> None:
+    """An alert that is repeated while it waits is one waiting alert, not two."""
+    device = Device(ending_in(7 * DAY - HOUR))
+    device.pass_time(3 * DAY)
+    assert len(on_disk(device)) == 2
+    device.connect()
+    assert device.healths[-1].waiting_alerts == 1
+
+
 def test_nothing_is_handed_over_while_disconnected() -> None:
     """Before the first connection and after the last, messages only wait."""
     device = Device(ending_in(6 * DAY))

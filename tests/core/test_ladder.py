@@ -75,7 +75,7 @@ def rung_at(life: Life, at: datetime) -> str | None:
     left = remaining(life, at)
     deadline = deadline_of(life.certificate, life.settings.max_age_days)
     if left <= timedelta(0):
-        return "overdue" if deadline.reason.value == "max-age" else "expired"
+        return "overdue" if at < life.certificate.not_after else "expired"
     whole = deadline.at - life.certificate.not_before
     spans = sorted((span(t, whole), i) for i, t in enumerate(life.settings.thresholds))
     for length, index in spans:
@@ -172,6 +172,21 @@ def test_certificate_of_2049_has_a_deadline_by_age() -> None:
     rungs = list(dict.fromkeys(finding.rung for _, finding in with_age.alerts))
     assert rungs == ["30", "15", "7", "3", "1", "overdue"]
     assert live(Settings(), certificate, checked_at).alerts == []
+
+
+@pytest.mark.parametrize("end", ["certificate", "issuer"])
+def test_overdue_certificate_that_ends_is_expired(end: str) -> None:
+    """Past its age it is overdue, as long as it works; past its own end or its CA's, expired."""
+    ends = NOW + 10 * DAY
+    certificate = facts(
+        ends if end == "certificate" else END_OF_2049,
+        NOW - 366 * DAY,
+        ends if end == "issuer" else None,
+    )
+    checks = [NOW, ends - SECOND, ends]
+    life = live(Settings(max_age_days=365), certificate, checks)
+    kinds = [finding.type for _, finding in life.alerts]
+    assert kinds == [AlertType.OVERDUE, AlertType.OVERDUE, AlertType.EXPIRED]
 
 
 def test_end_of_the_issuer_is_expiry() -> None:

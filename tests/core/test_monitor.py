@@ -13,9 +13,11 @@ from certkeeper.core.events import Event
 from certkeeper.core.settings import Settings
 from rotation_protocol.reasons import AlertType
 from tests.core.world import (
+    DAILY,
     DAY,
     HOUR,
     HOURLY,
+    NEVER,
     RULES,
     Device,
     ending_in,
@@ -133,15 +135,18 @@ def test_alert_that_cannot_be_signed_is_sent_unsigned() -> None:
     assert device.raised[0].signature is None
 
 
-def test_failed_inspection_is_tried_at_the_next_time() -> None:
-    """A look that brings nothing back is logged; the schedule goes on."""
-    device = Device(None)
+@pytest.mark.parametrize("schedule", [DAILY, NEVER])
+def test_failed_inspection_is_tried_again_in_a_while(schedule: str) -> None:
+    """A look that brings nothing back costs minutes, whatever the schedule, and is logged."""
+    device = Device(None, Settings(schedule=schedule))
     device.connect()
-    device.check()
-    assert device.said("check-failed")[0].level == effects.ERROR
+    device.pass_time(HOUR / 2)
+    assert device.checks == 2
+    assert [log.level for log in device.said("check-failed")] == [effects.ERROR] * 2
     device.holds = ending_in(6 * DAY)
-    device.pass_time(DAY)
+    device.pass_time(HOUR / 4)
     assert rungs(device) == [7]
+    assert device.checks == 3
 
 
 @pytest.mark.parametrize(

@@ -7,6 +7,7 @@ import os
 import shutil
 import sqlite3
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -403,3 +404,11 @@ def test_of_two_stores_in_one_root_the_one_written_last_is_in_use(
     assert config.notes == (
         f"{root} is a root of nucleus classic and lite; {newer} wrote to it last",
     )
+
+
+def test_case_sensitive_key_column(root: Path, etc: Path) -> None:
+    """Versions of lite whose key column is BINARY are read like those where it is NOCASE."""
+    with closing(sqlite3.connect(root / "config.db", isolation_level=None)) as connection:
+        connection.executescript(SCHEMA.replace("NOCASE", "BINARY"))
+        store(connection, {"system": SYSTEM})
+    assert discover(str(root), lite_etc=str(etc)).certificate_uri == "/db.crt"

@@ -19,7 +19,7 @@ from certkeeper.core.threshold import Threshold, span
 from certkeeper.core.wording import shortened
 from rotation_protocol import messages
 from rotation_protocol.messages import Alert
-from rotation_protocol.reasons import SENTENCES, AlertType, DeadlineReason
+from rotation_protocol.reasons import SENTENCES, AlertType
 
 WARNING = "WARNING"
 CRITICAL = "CRITICAL"
@@ -135,7 +135,8 @@ def _near(
     remaining = deadline.remaining(now)
     critical = remaining < settings.critical_below_days * DAY
     if remaining <= timedelta(0):
-        overdue = deadline.reason is DeadlineReason.MAX_AGE
+        # A certificate that is past its age has an end of its own still.
+        overdue = deadline_of(facts).remaining(now) > timedelta(0)
         kind = AlertType.OVERDUE if overdue else AlertType.EXPIRED
         word = "overdue" if overdue else "expired"
         return Finding(reading, kind, word, word, critical, deadline=deadline)

@@ -37,7 +37,7 @@ from rotation_protocol.messages import ReadinessCheck
 HEALTH_KEY = "health"
 #: How long the first check waits for the nucleus to hand over the configuration.
 SETTLE_SECONDS = 5.0
-#: After a fault of our own: long enough to be no busy loop, short enough to be no gap.
+#: After a failed check, or a fault of our own: long enough to be no busy loop, short enough to be no gap.
 FAULT_PAUSE = 900.0
 #: The wall clock has jumped if it moved by this much more or less than time itself.
 JUMP = timedelta(minutes=10)
@@ -273,7 +273,7 @@ def _on_inspected(
         checks,
         about,
         runtime=inventory.runtime,
-        waiting_alerts=sum(m.key != HEALTH_KEY for m in record.waiting) + len(findings),
+        waiting_alerts=len(_alert_keys(record) | {finding.key for finding in findings}),
     )
     message = Message(HEALTH_KEY, monitor.settings.health_topic, encode_health(health).decode())
     monitor = replace(monitor, raised=Raised(findings, message, now.wall))
@@ -283,6 +283,10 @@ def _on_inspected(
         return monitor, (*logs, effects.SignAlerts(alerts, inventory.private_key_source))
     monitor, rest = _on_signed(monitor, events.AlertsSigned(alerts))
     return monitor, logs + rest
+
+
+def _alert_keys(record: Record) -> set[str]:
+    return {message.key for message in record.waiting} - {HEALTH_KEY}
 
 
 def _on_signed(monitor: Monitor, event: events.AlertsSigned) -> Step:
@@ -311,7 +315,9 @@ def _on_inspection_failed(monitor: Monitor, reason: str, now: Moment, rules: Rul
     if not monitor.inspecting:
         return monitor, ()
     monitor = _schedule(replace(monitor, inspecting=False), now, rules)
-    return monitor, (Log("check-failed", {"reason": reason}, effects.ERROR),)
+    details = {"reason": reason, "retryInSeconds": round(FAULT_PAUSE)}
+    log = Log("check-failed", details, effects.ERROR)
+    return replace(monitor, check_now_at=now.monotonic + FAULT_PAUSE), (log,)
 
 
 # -- the outbox ---------------------------------------------------------------------

@@ -49,14 +49,15 @@ _ATTEMPTS = 3
 _LOCK_TIMEOUT = 0.3
 _PAUSE = 0.2
 
-# Keys are a tree: a key without a relation is at the top. The column itself makes case not count.
+# Keys are a tree: a key without a relation is at the top. Case does not count: the column is
+# NOCASE in some versions of lite, BINARY in others.
 _TOP = (
-    "SELECT keyid FROM keyTable WHERE keyvalue = ?"
+    "SELECT keyid FROM keyTable WHERE keyvalue = ? COLLATE NOCASE"
     " AND keyid NOT IN (SELECT keyid FROM relationTable)"
 )
 _CHILD = (
     "SELECT k.keyid FROM keyTable k JOIN relationTable r ON r.keyid = k.keyid"
-    " WHERE k.keyvalue = ? AND r.parentid = ?"
+    " WHERE k.keyvalue = ? COLLATE NOCASE AND r.parentid = ?"
 )
 _VALUE = "SELECT value FROM valueTable WHERE keyid = ? AND length(value) < 8192"
 
