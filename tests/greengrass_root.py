@@ -71,6 +71,13 @@ def pkcs8(key: PrivateKey, password: bytes | None = None) -> bytes:
     )
 
 
+def written(folder: Path, content: str | bytes, name: str = "file.pem") -> Path:
+    """The path of a new file with this content."""
+    path = folder / name
+    path.write_bytes(content.encode() if isinstance(content, str) else content)
+    return path
+
+
 @dataclass(frozen=True)
 class GreengrassRoot:
     """The folder and the paths in it."""

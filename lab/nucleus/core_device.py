@@ -68,6 +68,10 @@ class CoreDevice:
         self._token = ""
         self._installed = False
         unarchive(layout, self._recipe)
+        nucleus = (
+            "aws.greengrass.NucleusLite" if layout.runtime == "lite" else "aws.greengrass.Nucleus"
+        )
+        self._configuration.add(nucleus, {"iotDataEndpoint": endpoint.host, "awsRegion": region})
         self._configuration.add(self._recipe.name, self._recipe.default_configuration)
         if configuration:
             self.deploy(configuration)
@@ -118,6 +122,7 @@ class CoreDevice:
     def deploy(self, merge: Mapping[str, Any], reset: tuple[str, ...] = ()) -> None:
         """Deploy a configuration update to the component.
 
+        Lite restarts the component then; classic asks it first, and tells it of the change.
         Raises ConfigurationRefused if the component refuses it.
         """
         self._loop.run(
@@ -125,6 +130,8 @@ class CoreDevice:
                 self._recipe.name, merge=merge, reset=reset, deployment_id="lab"
             )
         )
+        if self.layout.runtime == "lite" and self._component is not None:
+            self.restart_component()
 
     def drop_ipc(self) -> None:
         """A fault: every IPC connection is cut; the socket stays."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
@@ -9,6 +10,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
+
+from tests.greengrass_root import GreengrassRoot
+
+FINE, CROSSED, CANNOT_TELL = 0, 1, 2
 
 
 @dataclass(frozen=True)
@@ -40,3 +45,20 @@ def certkeeper(
         check=False,
     )
     return Answer(ended.returncode, ended.stdout.decode("utf-8"), ended.stderr.decode("utf-8"))
+
+
+def check(root: GreengrassRoot, *arguments: object, **environment: str) -> Answer:
+    """``check`` of that root."""
+    return certkeeper("check", "--root", root.folder, *arguments, environment=environment)
+
+
+def configuration(folder: Path, values: object) -> Path:
+    """A file to give to ``--config``."""
+    path = folder / "try.json"
+    path.write_text(json.dumps(values))
+    return path
+
+
+def cells(line: str) -> list[str]:
+    """The cells of a table's row: two blanks or more stand between them."""
+    return [cell.strip() for cell in line.split("  ") if cell.strip()]

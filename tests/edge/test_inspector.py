@@ -1,37 +1,25 @@
-"""The inspecting child: a real process on a real root, and children that fail in every way.
+"""The daemon's side of the inspecting child: children that fail in every way, and the end.
 
-What every inspector does is in tests/contract.
+What every inspector does is in tests/contract; the real child is in test_inspecting_child.py.
 """
 
 from __future__ import annotations
 
-import io
-import json
 import queue
 import subprocess
-import sys
 import threading
 from collections.abc import Iterator
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import pytest
-from cryptography import x509 as library
-from joserfc import jws
-from joserfc.jwk import ECKey
 
 from certkeeper.core import events
-from certkeeper.core.certificate import PairState
 from certkeeper.core.settings import Settings
 from certkeeper.edge import inspecting_child
-from certkeeper.edge.inspector import MAX_ANSWER, ChildInspector
-from rotation_protocol.codec import alert_signing_bytes
-from rotation_protocol.messages import Alert
-from rotation_protocol.reasons import AlertType
-from tests.greengrass_root import SECRET, GreengrassRoot, install, key_of, pkcs8
-
-CHECKED = datetime(2026, 11, 22, 10, tzinfo=UTC)
+from certkeeper.edge.inspector import MAX_ANSWER
+from tests.edge.inspector_stage import Stage, alert, printing, shell, watched_children
+from tests.greengrass_root import GreengrassRoot, install
 
 
 @pytest.fixture
@@ -43,177 +31,8 @@ def root(tmp_path: Path) -> GreengrassRoot:
 @pytest.fixture
 def children(monkeypatch: pytest.MonkeyPatch) -> Iterator[queue.SimpleQueue[Any]]:
     """Every child process as it is started; none may be left when the test ends."""
-    started: queue.SimpleQueue[Any] = queue.SimpleQueue()
-    all_of_them = []
-
-    class Watched(subprocess.Popen[bytes]):
-        def __init__(self, *arguments: Any, **named: Any) -> None:
-            super().__init__(*arguments, **named)
-            all_of_them.append(self)
-            started.put(self)
-
-    monkeypatch.setattr(subprocess, "Popen", Watched)
-    yield started
-    for child in all_of_them:
-        assert child.returncode is not None, "a child was not waited for"
-        pipes = (child.stdin, child.stdout, child.stderr)
-        assert all(pipe is None or pipe.closed for pipe in pipes), "a pipe was left open"
-
-
-class Stage:
-    """A ChildInspector, and what it posts."""
-
-    def __init__(self, root: object, *command: str, timeout: float = 60.0) -> None:
-        self.inbox: queue.SimpleQueue[events.Event] = queue.SimpleQueue()
-        chosen = {"command": command} if command else {}
-        self.inspector = ChildInspector(self.inbox.put, str(root), timeout=timeout, **chosen)
-
-    def next(self) -> events.Event:
-        return self.inbox.get(timeout=60)
-
-    def inspected(self, settings: Settings | None = None) -> events.Inspected:
-        self.inspector.inspect(settings or Settings())
-        event = self.next()
-        assert isinstance(event, events.Inspected), event
-        return event
-
-    def why_not(self) -> str:
-        self.inspector.inspect(Settings())
-        event = self.next()
-        assert isinstance(event, events.InspectionFailed), event
-        return event.reason
-
-    def signed(self, alerts: tuple[Alert, ...], source: object = "/key") -> events.AlertsSigned:
-        self.inspector.sign(alerts, str(source))
-        event = self.next()
-        assert isinstance(event, events.AlertsSigned), event
-        return event
-
-
-def shell(script: str) -> tuple[str, str, str]:
-    return ("sh", "-c", script)
-
-
-def printing(answer: object) -> tuple[str, str, str, str]:
-    """A child that reads its request and prints this."""
-    text = answer if isinstance(answer, str) else json.dumps(answer)
-    return ("sh", "-c", 'cat >/dev/null; printf "%s" "$0"', text)
-
-
-def alert(source: str = "/gg/thingCert.crt") -> Alert:
-    return Alert(
-        type=AlertType.MISMATCH,
-        thing_name="press-7",
-        role="core-device",
-        source=source,
-        severity="CRITICAL",
-        critical=True,
-        threshold="mismatch",
-        checked_at=CHECKED,
-        next_check_at=None,
-        component_version="0.1.0",
-    )
-
-
-# -- the real child -----------------------------------------------------------------
-
-
-@pytest.mark.usefixtures("children")
-def test_a_real_look(root: GreengrassRoot) -> None:
-    """The child looks at the root with the settings' paths, and what it saw arrives whole."""
-    extra = root.folder / "extra.crt"
-    extra.write_text(root.certificate.read_text())
-    inventory = Stage(root.folder).inspected(Settings(watch=(str(extra),))).inventory
-    assert [reading.source for reading in inventory.readings] == [
-        str(root.certificate),
-        str(root.root_ca),
-        str(extra),
-    ]
-    assert inventory.readings[0].pair is PairState.MATCHES
-
-
-@pytest.mark.usefixtures("children")
-def test_overrides_reach_the_child(root: GreengrassRoot) -> None:
-    """The paths of the component's configuration are those that the child reads."""
-    for path, name in ((root.certificate, "my.crt"), (root.key, "my.key")):
-        path.rename(root.folder / name)
-    settings = Settings(
-        certificate_file_path=str(root.folder / "my.crt"),
-        private_key_path=str(root.folder / "my.key"),
-    )
-    inventory = Stage(root.folder).inspected(settings).inventory
-    assert inventory.readings[0].pair is PairState.MATCHES
-    assert inventory.private_key_source == str(root.folder / "my.key")
-
-
-@pytest.mark.usefixtures("children")
-def test_real_signatures_verify(root: GreengrassRoot) -> None:
-    """Each alert's signature covers that alert, and verifies against the certificate's key."""
-    alerts = (alert(), alert("/gg/Prässe ✓.crt"))
-    signed = Stage(root.folder).signed(alerts, root.key)
-    assert signed.problem == ""
-    certificate = library.load_pem_x509_certificate(root.certificate.read_bytes())
-    key = ECKey.import_key(certificate.public_key())  # type: ignore[arg-type]  # it is an EC key
-    for before, after in zip(alerts, signed.alerts, strict=True):
-        assert after.signature is not None
-        payload = alert_signing_bytes(before)
-        assert alert_signing_bytes(after) == payload
-        jws.deserialize_compact(after.signature, key, algorithms=["ES256"], payload=payload)
-
-
-@pytest.mark.usefixtures("children")
-def test_a_key_that_cannot_sign(root: GreengrassRoot) -> None:
-    """Alerts that could not be signed come back as they were, with the reason."""
-    root.write_key(b"garbage")
-    signed = Stage(root.folder).signed((alert(),), root.key)
-    assert signed.alerts == (alert(),)
-    assert signed.problem == f"{root.key} holds no private key in PEM"
-
-
-@pytest.mark.usefixtures("children")
-@pytest.mark.parametrize(
-    "content",
-    [
-        SECRET.encode(),
-        f"-----BEGIN PRIVATE KEY-----\n{SECRET}\n-----END PRIVATE KEY-----\n".encode(),
-        pkcs8(key_of())[:-80] + SECRET.encode(),
-        f"-----BEGIN {SECRET}-----\nAAAA\n-----END {SECRET}-----\n".encode(),
-        pkcs8(key_of()) + SECRET.encode(),
-    ],
-    ids=["plain", "in-PEM", "torn", "label", "after-a-good-key"],
-)
-def test_no_byte_of_a_key_comes_back(
-    root: GreengrassRoot, content: bytes, capfd: pytest.CaptureFixture[str]
-) -> None:
-    """A marker in the key file is in no event, and neither the daemon nor the child prints it."""
-    root.write_key(content)
-    stage = Stage(root.folder)
-    said = [repr(stage.inspected(Settings(watch=(str(root.key),)))), repr(stage.inbox)]
-    said.append(repr(stage.signed((alert(),), root.key)))
-    for request in (
-        {"do": "sign", "privateKeySource": str(root.key), "contents": ["{}"]},
-        {
-            "do": "inspect",
-            "root": str(root.folder),
-            "watch": [str(root.key)],
-            "certificateFilePath": str(root.key),
-            "privateKeyPath": str(root.key),
-        },
-    ):
-        child = subprocess.run(
-            [sys.executable, "-m", "certkeeper", "inspect"],
-            input=json.dumps(request).encode(),
-            capture_output=True,
-            env={"PYTHONPATH": ":".join(sys.path)},
-            check=True,
-        )
-        said.extend([child.stdout.decode(), child.stderr.decode()])
-    said.extend(capfd.readouterr())
-    secrets = [
-        SECRET,
-        *(line for line in pkcs8(key_of()).decode().splitlines() if "--" not in line),
-    ]
-    assert [secret for secret in secrets for text in said if secret in text] == []
+    with watched_children(monkeypatch) as started:
+        yield started
 
 
 # -- children that fail -------------------------------------------------------------
@@ -398,21 +217,3 @@ def test_close_with_nothing_under_way(root: GreengrassRoot) -> None:
     stage.inspector.close()
     stage.inspector.close()
     assert stage.inbox.empty()
-
-
-# -- the child's side ---------------------------------------------------------------
-
-
-@pytest.mark.parametrize("request_", [{}, {"do": "rotate"}, {"do": None}])
-def test_an_unknown_request(request_: dict[str, object]) -> None:
-    """The child answers a request that it does not know with an error."""
-    assert inspecting_child.answer(request_) == {"error": "unknown request"}
-
-
-def test_one_request_one_answer(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    """The child reads one JSON object, prints one, and ends with 0."""
-    monkeypatch.setattr(sys, "stdin", io.StringIO('{"do": "nothing"}'))
-    assert inspecting_child.main() == 0
-    assert json.loads(capsys.readouterr().out) == {"error": "unknown request"}

@@ -6,6 +6,7 @@ import json
 import os
 import shutil
 import sqlite3
+import tracemalloc
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
@@ -72,7 +73,8 @@ def store(connection: sqlite3.Connection, tree: Tree, parent: int | None = None)
             store(connection, value, key)
         else:
             text = value if isinstance(value, bytes) else json.dumps(value)
-            connection.execute("INSERT INTO valueTable(keyid,value) VALUES (?,?)", (key, text))
+            insert = "INSERT INTO valueTable(keyid,value) VALUES (?, CAST(? AS TEXT))"
+            connection.execute(insert, (key, text))
 
 
 def write(path: Path, **system: str) -> None:
@@ -280,9 +282,10 @@ def test_what_is_no_file_is_passed_over(root: Path, etc: Path, kind: str) -> Non
     assert config.notes == (f"{root}/config.db is not a file",)
 
 
-@pytest.mark.parametrize(
-    "value", [b"\xff\xfe", b"/no/json", None, ["/a"], {}, "", True, "x" * 9000]
-)
+NO_PATHS = [b"\xff\xfe", b"/no/json", b"[" * 8000, None, ["/a"], {}, "", True, "x" * 9000]
+
+
+@pytest.mark.parametrize("value", NO_PATHS)
 def test_a_value_that_is_no_path_counts_as_missing(
     root: Path, etc: Path, database: sqlite3.Connection, value: Any
 ) -> None:
@@ -293,6 +296,22 @@ def test_a_value_that_is_no_path_counts_as_missing(
     store(database, {"system": {"certificateFilePath": value, "privateKeyPath": "/db.key"}})
     with pytest.raises(CredentialsNotFound, match=r"config\.db names no certificate"):
         find(root, etc)
+
+
+def test_a_value_of_any_size_takes_little_memory(
+    root: Path, etc: Path, database: sqlite3.Connection
+) -> None:
+    """What is too long to be a path is not taken out of the database at all."""
+    database.execute("UPDATE valueTable SET value = ?", (json.dumps("x" * 20_000_000),))
+    with pytest.raises(CredentialsNotFound):  # and what is loaded only once is loaded
+        find(root, etc)
+    tracemalloc.start()
+    try:
+        with pytest.raises(CredentialsNotFound):
+            find(root, etc)
+        assert tracemalloc.get_traced_memory()[1] < 2_000_000
+    finally:
+        tracemalloc.stop()
 
 
 # -- the files --------------------------------------------------------------------------

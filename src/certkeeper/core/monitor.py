@@ -37,7 +37,8 @@ from rotation_protocol.messages import ReadinessCheck
 HEALTH_KEY = "health"
 #: How long the first check waits for the nucleus to hand over the configuration.
 SETTLE_SECONDS = 5.0
-#: After a failed check, or a fault of our own: long enough to be no busy loop, short enough to be no gap.
+#: After a failed check or a fault of our own: long enough to be no busy loop, short enough
+#: to be no gap.
 FAULT_PAUSE = 900.0
 #: The wall clock has jumped if it moved by this much more or less than time itself.
 JUMP = timedelta(minutes=10)
@@ -315,9 +316,9 @@ def _on_inspection_failed(monitor: Monitor, reason: str, now: Moment, rules: Rul
     if not monitor.inspecting:
         return monitor, ()
     monitor = _schedule(replace(monitor, inspecting=False), now, rules)
-    details = {"reason": reason, "retryInSeconds": round(FAULT_PAUSE)}
-    log = Log("check-failed", details, effects.ERROR)
-    return replace(monitor, check_now_at=now.monotonic + FAULT_PAUSE), (log,)
+    if monitor.check_now_at is None:
+        monitor = replace(monitor, check_now_at=now.monotonic + FAULT_PAUSE)
+    return monitor, (Log("check-failed", {"reason": reason}, effects.ERROR),)
 
 
 # -- the outbox ---------------------------------------------------------------------

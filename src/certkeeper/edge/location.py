@@ -80,8 +80,7 @@ def without_pin(text: str) -> str:
 
 
 def _is_shown(attribute: str) -> bool:
-    name, equals, _ = attribute.partition("=")
-    return bool(equals) and name in _PKCS11_ATTRIBUTES
+    return attribute.partition("=")[0] in _PKCS11_ATTRIBUTES
 
 
 def _path_of_file_uri(rest: str) -> Path:

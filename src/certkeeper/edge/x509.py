@@ -143,7 +143,7 @@ def load_private_key(path: Path) -> PrivateKey:
         raise PrivateKeyError(f"{path} is encrypted with a passphrase") from None
     except (ValueError, UnsupportedAlgorithm):
         # The library's own message is dropped: it may quote the file.
-        raise PrivateKeyError(f"{path} holds no private key in PEM") from None
+        raise PrivateKeyError(f"{path} holds no valid private key in PEM") from None
 
 
 def is_pair(certificate: Certificate, key: PrivateKey) -> bool:

@@ -1,0 +1,415 @@
+"""The documentation is complete and true: held against the recipe, the code and its codes."""
+
+from __future__ import annotations
+
+import ast
+import base64
+import json
+import re
+from collections.abc import Iterator
+from dataclasses import replace
+from datetime import UTC, datetime
+from enum import Enum
+from pathlib import Path
+from typing import Any
+
+import boto3
+import pytest
+import yaml
+from botocore.session import get_session
+from botocore.validate import validate_parameters
+from joserfc.errors import BadSignatureError
+
+from certkeeper.__main__ import main
+from certkeeper.core.alerting import CheckContext, alert_of, judge
+from certkeeper.core.algorithms import KEY_ALGORITHMS, SIGNING_ALGORITHMS
+from certkeeper.core.certificate import Role
+from certkeeper.core.settings import LOG_LEVELS, PROBES, Settings, SettingsError, parse
+from certkeeper.edge import inspecting_child, schedule
+from certkeeper.edge.inspection import Request, inspect
+from lab.iot_core.policy import evaluate
+from rotation_protocol import topics
+from rotation_protocol.codec import alert_signing_bytes, encode_alert, encode_health
+from rotation_protocol.messages import Alert, Health
+from rotation_protocol.reasons import (
+    AlertType,
+    CheckStatus,
+    DeadlineReason,
+    ReadinessCheckName,
+    ReadProblem,
+)
+from tests.greengrass_root import another_key, certificate_pem, install, key_of
+from tests.packaging.source import PROJECT, SRC, dotted, project_files, shipped
+
+NOW = datetime(2026, 11, 22, tzinfo=UTC)
+
+RECIPE = yaml.safe_load((PROJECT / "recipe.yaml").read_text())["ComponentConfiguration"]
+DEFAULTS: dict[str, Any] = RECIPE["DefaultConfiguration"]
+ACCESS_CONTROL = DEFAULTS.pop("accessControl")
+NUMBERS = [key for key, value in DEFAULTS.items() if type(value) is int]
+CHOICES = {
+    "probe": {*PROBES},
+    "logLevel": {*LOG_LEVELS},
+    "keyAlgorithm": {"same", *KEY_ALGORITHMS},
+    "signingAlgorithm": {"auto", *SIGNING_ALGORITHMS},
+}
+
+
+def document(name: str) -> str:
+    return (PROJECT / "docs" / name).read_text()
+
+
+def section(text: str, heading: str) -> str:
+    """What stands under a heading, up to the next one of its level or a higher one."""
+    found = re.search(rf"^(#+) {re.escape(heading)}\n", text, re.M)
+    assert found, f"there is no heading {heading!r}"
+    rest = text[found.end() :]
+    end = re.search(rf"^#{{1,{len(found.group(1))}}} ", rest, re.M)
+    return rest[: end.start()] if end else rest
+
+
+def rows(text: str) -> list[list[str]]:
+    """The cells of a section's first table, without its head."""
+    lines: list[str] = []
+    for line in text.splitlines():
+        if line.startswith("|"):
+            lines.append(line)
+        elif lines:
+            break
+    cells = [re.split(r"(?<!\\)\|", line.strip("|")) for line in lines[2:]]
+    return [[cell.strip() for cell in row] for row in cells]
+
+
+def coded(cell: str) -> list[str]:
+    """The words of a text that are set as code."""
+    return re.findall(r"`([^`]+)`", cell)
+
+
+def first_column(text: str) -> set[str]:
+    return {word for row in rows(text) for word in coded(row[0])}
+
+
+def blocks(text: str, language: str) -> list[str]:
+    return re.findall(rf"^```{language}\n(.*?)^```$", text, re.M | re.S)
+
+
+def point(key: str, name: str) -> str:
+    """What a key's section says after ``- Name:``, its next lines included."""
+    said = section(document("configuration.md"), f"`{key}`")
+    found = re.search(rf"^- {name}: (.*?)(?=\n- |\n\n|\Z)", said, re.M | re.S)
+    assert found, f"{key} has no {name}"
+    return found.group(1)
+
+
+def problems(values: dict[str, Any]) -> dict[str, str]:
+    try:
+        parse(values, schedule.problem)
+    except SettingsError as error:
+        return {problem.key: problem.message for problem in error.problems}
+    return {}
+
+
+# -- configuration.md ---------------------------------------------------------------
+
+
+def test_every_key_has_its_section() -> None:
+    """Every key of the recipe has a section in configuration.md, and no other has one."""
+    assert set(re.findall(r"^### `(\w+)`$", document("configuration.md"), re.M)) == set(DEFAULTS)
+
+
+@pytest.mark.parametrize("key", DEFAULTS)
+def test_default_is_the_recipes(key: str) -> None:
+    """The default that a section names is the recipe's."""
+    assert json.loads(*coded(point(key, "Default"))) == DEFAULTS[key]
+
+
+def test_examples_are_a_valid_configuration() -> None:
+    """The examples of all keys, together, are a configuration that says something new in each."""
+    examples = {key: json.loads(*coded(point(key, "Example"))) for key in DEFAULTS}
+    parsed, defaults = parse(examples, schedule.problem), Settings()
+    assert not parsed.notes
+    same = [name for name, value in vars(parsed).items() if value == getattr(defaults, name)]
+    assert same == ["notes"]
+
+
+@pytest.mark.parametrize("key", NUMBERS)
+def test_limits_of_a_number(key: str) -> None:
+    """The limits that a section names are the least and the greatest number that is taken."""
+    limits = re.match(r"from (\d+) to (\d+)", point(key, "Limits"))
+    assert limits
+    least, most = int(limits.group(1)), int(limits.group(2))
+    others = {"commitTimeoutSeconds": 30}
+    taken = [
+        n for n in (least - 1, least, most, most + 1) if key not in problems({**others, key: n})
+    ]
+    assert taken == [least, most]
+
+
+@pytest.mark.parametrize("key", CHOICES)
+def test_choices(key: str) -> None:
+    """A section names every choice there is, and no other."""
+    assert set(coded(point(key, "Limits"))) == CHOICES[key]
+
+
+def test_schedules_are_schedules() -> None:
+    """Every schedule in configuration.md is one."""
+    found = re.findall(r"`((?:rate|cron)\([^`.]*\))`", document("configuration.md"))
+    patterns = ("rate(value unit)", "cron(minutes hours day-of-month month day-of-week year)")
+    assert [s for s in found if schedule.problem(s) and s not in patterns] == []
+
+
+def test_deployment_is_one() -> None:
+    """The deployment is valid input of CreateDeployment, and what it merges and resets is ours."""
+    [text] = blocks(section(document("configuration.md"), "Deploying a change"), "json")
+    deployment = json.loads(text)
+    assert_valid_input("greengrassv2", "CreateDeployment", deployment)
+    component = deployment["components"]["community.greengrass.CertificateKeeper"]
+    update = component["configurationUpdate"]
+    assert problems(json.loads(update["merge"])) == {}
+    assert {pointer.lstrip("/") for pointer in update["reset"]} <= set(DEFAULTS)
+
+
+def test_other_topics_change_the_recipes_own_policy() -> None:
+    """The example of another topic is valid, and changes the resources of the recipe's policy."""
+    [text] = blocks(section(document("configuration.md"), "Other topics"), "json")
+    merged: dict[str, Any] = json.loads(text)
+    parsed = parse(merged, schedule.problem)
+    for service, policies in ACCESS_CONTROL.items():
+        assert set(merged["accessControl"][service]) == set(policies)
+        for policy in merged["accessControl"][service].values():
+            assert policy == {"resources": [parsed.alert_topic, parsed.health_topic]}
+
+
+# -- troubleshooting.md and the codes -----------------------------------------------
+
+
+def said_events() -> Iterator[str]:
+    """Every event name in src: what is logged, and what the scripts print."""
+    for module in shipped():
+        for node in ast.walk(module.tree):
+            if not isinstance(node, ast.Call) or not node.args:
+                continue
+            name = node.args[0]
+            if dotted(node.func).split(".")[-1] in ("Log", "say") and isinstance(
+                name, ast.Constant
+            ):
+                yield str(name.value)
+    for path in SRC.glob("*.sh"):
+        yield from re.findall(r'echo "([a-z]+-[a-z]+) ', path.read_text())
+
+
+def test_every_log_event_is_explained() -> None:
+    """troubleshooting.md explains every event that the component can log, and no other."""
+    assert first_column(section(document("troubleshooting.md"), "Log lines")) == set(said_events())
+
+
+@pytest.mark.parametrize(
+    ("name", "heading", "codes"),
+    [
+        ("protocol.md", "Types", AlertType),
+        ("protocol.md", "Deadline reasons", DeadlineReason),
+        ("troubleshooting.md", "Alerts", AlertType),
+        ("operations.md", "What an alert asks for", AlertType),
+        ("troubleshooting.md", "Why a certificate cannot be read", ReadProblem),
+        ("troubleshooting.md", "Readiness checks", ReadinessCheckName),
+        ("configuration.md", "What is watched", Role),
+    ],
+)
+def test_tables_of_codes(name: str, heading: str, codes: type[Enum]) -> None:
+    """Each table of codes has every one of them, and no other."""
+    said = section(document(name), heading)
+    if name == "operations.md":
+        said = said[said.index("| type |") :]
+    assert first_column(said) == {code.value for code in codes}
+
+
+def test_statuses_of_checks() -> None:
+    """Every status of a readiness check is named where the checks are."""
+    said = set(coded(section(document("troubleshooting.md"), "Readiness checks")))
+    assert {status.value for status in CheckStatus} <= said
+
+
+# -- protocol.md --------------------------------------------------------------------
+
+LEAST_ALERT = Alert(
+    AlertType.EXPIRING, "press-7", "core-device", "/c", "WARNING", False, 30, NOW, None, "0.1.0"
+)
+WHOLE_ALERT = replace(
+    LEAST_ALERT,
+    next_check_at=NOW,
+    **dict.fromkeys(("certificate_id", "subject", "issuer", "serial_number"), "x"),  # type: ignore[arg-type]  # fields by name
+    **dict.fromkeys(("key_algorithm", "detail", "signature"), "x"),  # type: ignore[arg-type]  # fields by name
+    **dict.fromkeys(("not_before", "not_after", "deadline"), NOW),  # type: ignore[arg-type]  # fields by name
+    deadline_reason=DeadlineReason.NOT_AFTER,
+    days_remaining=30,
+)
+HEALTH = Health("press-7", "healthy", NOW, None, "0.1.0", "classic", 0, (), 0, ())
+
+
+def test_fields_of_an_alert() -> None:
+    """protocol.md names every field of an alert, and which of them are always there."""
+    said = section(document("protocol.md"), "The alert")
+    assert first_column(said) == set(json.loads(encode_alert(WHOLE_ALERT)))
+    always = {coded(row[0])[0] for row in rows(said) if row[2] == "always"}
+    assert always == set(json.loads(encode_alert(LEAST_ALERT)))
+
+
+def test_fields_of_a_health_message() -> None:
+    """protocol.md names every field of a health message."""
+    said = section(document("protocol.md"), "The health message")
+    assert first_column(said) == set(json.loads(encode_health(HEALTH)))
+
+
+def example(*, handler: bool = False) -> dict[str, Any]:
+    """The names that the code of "Verifying an alert" defines."""
+    namespace: dict[str, Any] = {}
+    code = blocks(section(document("protocol.md"), "Verifying an alert"), "python")
+    for block in code if handler else code[:1]:
+        exec(compile(block, "protocol.md", "exec"), namespace)
+    return namespace
+
+
+def raised_alert(folder: Path, algorithm: str = "ECDSA-P256") -> tuple[bytes, str]:
+    """An alert as a device publishes it, and the device's certificate (PEM)."""
+    device = folder / "Prüfstand"
+    device.mkdir()
+    root = install(device, days_left=6.5, key=key_of(algorithm))
+    now = datetime.now(UTC).replace(microsecond=0)
+    verdicts = judge(inspect(Request(str(root.folder))), Settings(), now, None)
+    context = CheckContext("press-7", "0.1.0", now, None)
+    [alert] = [alert_of(finding, context) for finding in verdicts[0].findings]
+    content = alert_signing_bytes(alert).decode()
+    signed = inspecting_child.answer(
+        {"do": "sign", "privateKeySource": str(root.key), "contents": [content]}
+    )
+    [signature] = signed["signatures"]
+    return encode_alert(replace(alert, signature=signature)), root.certificate.read_text()
+
+
+@pytest.mark.parametrize("algorithm", ["ECDSA-P256", "ECDSA-P384", "ECDSA-P521", "RSA-2048"])
+def test_example_verifies_a_real_alert(tmp_path: Path, algorithm: str) -> None:
+    """The example takes an alert that a device signed, however its JSON was written since."""
+    message, certificate = raised_alert(tmp_path, algorithm)
+    verify = example()["verify"]
+    alert = verify(message, certificate)
+    assert alert["type"] == "certificate.expiring"
+    assert "Prüfstand" in alert["source"]
+    rewritten = json.dumps(dict(reversed(json.loads(message).items())), indent=2)
+    assert verify(rewritten.encode(), certificate) == alert
+
+
+def test_example_refuses_what_was_not_signed(tmp_path: Path) -> None:
+    """The example refuses a changed alert, another device's certificate, and another payload."""
+    message, certificate = raised_alert(tmp_path)
+    verify = example()["verify"]
+    changed = message.replace(b'"daysRemaining":6', b'"daysRemaining":600')
+    assert changed != message
+    with pytest.raises(BadSignatureError):
+        verify(changed, certificate)
+    with pytest.raises(BadSignatureError):
+        verify(message, certificate_pem(another_key()))
+    fields = json.loads(message)
+    signature = fields.pop("signature")
+    own = base64.urlsafe_b64encode(
+        json.dumps(fields, ensure_ascii=False, sort_keys=True, separators=(",", ":")).encode()
+    )
+    embedded = signature.replace("..", f".{own.rstrip(b'=').decode()}.")
+    with pytest.raises(ValueError, match="its own payload"):
+        verify(json.dumps({**fields, "critical": False, "signature": embedded}), certificate)
+
+
+def test_example_handler(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The example's handler takes an alert from its own thing's connection, and no other's."""
+    message, certificate = raised_alert(tmp_path)
+
+    class Registry:
+        def describe_certificate(self, **asked: str) -> dict[str, Any]:
+            assert asked == {"certificateId": "sender"}
+            return {"certificateDescription": {"certificatePem": certificate}}
+
+    monkeypatch.setattr(boto3, "client", lambda service: Registry())
+    handler = example(handler=True)["handler"]
+    event = {"message": base64.b64encode(message).decode(), "principal": "sender"}
+    assert handler({**event, "clientId": "press-7#2"}, None)["thingName"] == "press-7"
+    with pytest.raises(ValueError, match="another thing"):
+        handler({**event, "clientId": "press-70"}, None)
+
+
+def test_policy_allows_the_two_topics_and_no_other() -> None:
+    """The IoT policy of protocol.md allows what the component publishes, and nothing else."""
+    [text] = blocks(section(document("protocol.md"), "IoT policy"), "json")
+    topic = "arn:aws:iot:eu-central-1:123456789012:topic/"
+    for name, allowed in ((topics.ALERTS, True), (topics.HEALTH, True), ("greengrass/x", False)):
+        assert evaluate([json.loads(text)], "iot:Publish", topic + name, {}).allowed is allowed
+
+
+# -- operations.md and architecture.md ----------------------------------------------
+
+
+def assert_valid_input(service: str, operation: str, values: dict[str, Any]) -> None:
+    shape = get_session().get_service_model(service).operation_model(operation).input_shape
+    assert shape is not None
+    validate_parameters(values, shape)
+
+
+def test_rules_are_rules() -> None:
+    """Each rule of operations.md is valid input of CreateTopicRule, on one of our topics."""
+    rules = [json.loads(text) for text in blocks(document("operations.md"), "json")]
+    for rule in rules:
+        assert_valid_input("iot", "CreateTopicRule", {"ruleName": "r", "topicRulePayload": rule})
+    listened = {*re.findall(r"FROM '([^']+)'", " ".join(rule["sql"] for rule in rules))}
+    assert listened == {topics.ALERTS, topics.HEALTH}
+
+
+def test_options_are_the_commands(capsys: pytest.CaptureFixture[str]) -> None:
+    """operations.md names every option of check and doctor."""
+    said = first_column(section(document("operations.md"), "On a device"))
+    for command in ("check", "doctor"):
+        with pytest.raises(SystemExit):
+            main([command, "--help"])
+        options = set(re.findall(r"--[a-z]+", capsys.readouterr().out)) - {"--help"}
+        assert said == options
+
+
+def test_every_file_has_its_place() -> None:
+    """architecture.md lists every file of src, and no other, each in its folder."""
+    folder, listed = "", set()
+    for row in rows(section(document("architecture.md"), "The files")):
+        name = coded(row[0])[0]
+        if name.endswith("/"):
+            folder = name
+        else:
+            listed.add(folder + name)
+    files = {module.path for module in shipped() if module.path.name != "__init__.py"}
+    assert listed == {str(path.relative_to(SRC)) for path in files}
+
+
+# -- links --------------------------------------------------------------------------
+
+
+MARKDOWN = [path.relative_to(PROJECT) for path in project_files() if path.suffix == ".md"]
+
+
+def anchors(path: Path) -> set[str]:
+    """The anchors that GitHub gives a file's headings."""
+    headings = re.findall(r"^#+ (.+)$", without_code(path.read_text()), re.M)
+    return {re.sub(r"[^\w -]", "", heading).lower().replace(" ", "-") for heading in headings}
+
+
+def without_code(text: str) -> str:
+    return re.sub(r"^```.*?^```$", "", text, flags=re.M | re.S)
+
+
+@pytest.mark.parametrize("name", MARKDOWN, ids=str)
+def test_links_lead_somewhere(name: Path) -> None:
+    """Every relative link of a document leads to a file, and to a heading in it if it names one."""
+    path = PROJECT / name
+    dead = []
+    for target in re.findall(r"\]\(([^)\s]+)\)", without_code(path.read_text())):
+        place, _, anchor = target.partition("#")
+        if "://" in target:
+            continue
+        to = path.parent / place if place else path
+        if not to.exists() or (anchor and anchor not in anchors(to)):
+            dead.append(target)
+    assert dead == []
