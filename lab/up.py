@@ -24,7 +24,7 @@ The account: set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY to anything, and
   aws --endpoint-url {lab.account.endpoint_url} --region {lab.account.region} iot list-things
 The devices, each with its Greengrass root:
   ls {lab.folder}
-  python -m certkeeper check --root {lab.folder}/press-7
+  PYTHONPATH=src .venv/bin/python -m certkeeper check --root {lab.folder}/press-7
 MQTT: localhost:{lab.iot_core.port}, with a device's own certificate and key
 
 Ctrl-C ends it, and leaves nothing behind.

@@ -29,6 +29,8 @@ SECRET = "MARKER0of0a0private0key0that0nobody0may0see"
 
 NOW = datetime.now(UTC).replace(microsecond=0)
 DAY = timedelta(days=1)
+#: Half a day over, so that whole days are the same however fast or slow a test is.
+DAYS_LEFT, AGE_DAYS = 400.5, 30.5
 
 
 @functools.cache
@@ -50,7 +52,10 @@ def authority() -> Authority:
 
 
 def certificate_pem(
-    key: PrivateKey, days_left: float = 400, age_days: float = 30, issuer: Authority | None = None
+    key: PrivateKey,
+    days_left: float = DAYS_LEFT,
+    age_days: float = AGE_DAYS,
+    issuer: Authority | None = None,
 ) -> str:
     """A device certificate for the key, issued ``age_days`` ago; it ends ``days_left`` from now."""
     return (issuer or authority()).issue_device_certificate(
@@ -113,8 +118,8 @@ class GreengrassRoot:
 def install(
     folder: Path,
     *,
-    days_left: float = 400,
-    age_days: float = 30,
+    days_left: float = DAYS_LEFT,
+    age_days: float = AGE_DAYS,
     key: PrivateKey | None = None,
     root_cas: Sequence[str] | None = None,
 ) -> GreengrassRoot:

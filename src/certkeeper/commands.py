@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -18,12 +18,13 @@ from certkeeper.core.certificate import Inventory
 from certkeeper.core.clock_trust import clock_distrust
 from certkeeper.core.deadline import whole_days
 from certkeeper.core.health import clock_check, configuration_check
+from certkeeper.core.record import Record
 from certkeeper.core.settings import Settings, SettingsError, parse
 from certkeeper.edge import inventory_json, schedule
 from certkeeper.edge.clock import SystemClock
 from certkeeper.edge.inspection import Request, inspect
 from certkeeper.edge.state_files import ConfigurationFile, RecordFile
-from rotation_protocol.codec import time_text
+from rotation_protocol.codec import WireError, decode_health, time_text
 from rotation_protocol.messages import ReadinessCheck
 from rotation_protocol.reasons import AlertType, CheckStatus, ReadinessCheckName
 
@@ -86,6 +87,7 @@ def look(root: str, work: Path, configuration: Path | None, *, try_endpoint: boo
         *inventory.checks,
         clock_check(distrust, inventory.clock_synchronized),
         configuration_check(settings, ()),
+        _ipc_check(record),
     )
     return Look(inventory, settings, judge(inventory, settings, now, distrust), checks, now)
 
@@ -111,7 +113,7 @@ def check(seen: Look, as_json: bool) -> str:
         for finding in verdict.findings:
             said = f": {finding.detail}" if finding.detail else f" (threshold {finding.threshold})"
             lines.append(f"! {verdict.reading.role.value}: {finding.type.value}{said}")
-    if seen.key_problem:
+    if seen.key_problem and not any(AlertType.KEY_UNREADABLE.value in line for line in lines):
         lines.append(f"! private key: {seen.key_problem}")
     return "\n".join(lines)
 
@@ -135,6 +137,27 @@ def doctor_exit_code(seen: Look) -> int:
     if statuses & {CheckStatus.FAIL, CheckStatus.WARN}:
         return CROSSED
     return CANNOT_TELL if CheckStatus.UNKNOWN in statuses else FINE
+
+
+def _ipc_check(record: Record) -> ReadinessCheck:
+    """What only the running component sees: as its last health message has it."""
+    name = ReadinessCheckName.IPC
+    unknown = ReadinessCheck(
+        name,
+        CheckStatus.UNKNOWN,
+        "the component has made no check here yet",
+        "deploy and start it, then look again",
+    )
+    if record.last_health is None:
+        return unknown
+    try:
+        health = decode_health(record.last_health.encode())
+    except WireError:
+        return unknown
+    for check in health.checks:
+        if check.name is name:
+            return replace(check, detail=f"{check.detail} (at {time_text(health.checked_at)})")
+    return unknown
 
 
 def _settings(work: Path, configuration: Path | None) -> Settings:

@@ -93,30 +93,34 @@ def alert_signing_bytes(alert: Alert) -> bytes:
 def encode_health(health: Health) -> bytes:
     """The message as it is published."""
     return canonical(
-        {
-            "version": VERSION,
-            "type": "certificates.health",
-            "thingName": health.thing_name,
-            "status": health.status,
-            "checkedAt": time_text(health.checked_at),
-            "nextCheckAt": _optional_time(health.next_check_at),
-            "componentVersion": health.component_version,
-            "runtime": health.runtime,
-            "waitingAlerts": health.waiting_alerts,
-            "certificates": [_without_none(_certificate_fields(c)) for c in health.certificates],
-            "certificatesLeftOut": health.certificates_left_out,
-            "checks": [
-                _without_none(
-                    {
-                        "name": check.name.value,
-                        "status": check.status.value,
-                        "detail": check.detail,
-                        "remedy": check.remedy,
-                    }
-                )
-                for check in health.checks
-            ],
-        }
+        _without_none(
+            {
+                "version": VERSION,
+                "type": "certificates.health",
+                "thingName": health.thing_name,
+                "status": health.status,
+                "checkedAt": time_text(health.checked_at),
+                "nextCheckAt": _optional_time(health.next_check_at),
+                "componentVersion": health.component_version,
+                "runtime": health.runtime,
+                "waitingAlerts": health.waiting_alerts,
+                "certificates": [
+                    _without_none(_certificate_fields(c)) for c in health.certificates
+                ],
+                "certificatesLeftOut": health.certificates_left_out,
+                "checks": [
+                    _without_none(
+                        {
+                            "name": check.name.value,
+                            "status": check.status.value,
+                            "detail": check.detail,
+                            "remedy": check.remedy,
+                        }
+                    )
+                    for check in health.checks
+                ],
+            }
+        )
     )
 
 

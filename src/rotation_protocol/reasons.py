@@ -16,6 +16,7 @@ class AlertType(str, Enum):
     OVERDUE = "certificate.overdue"
     MISMATCH = "certificate.mismatch"
     UNREADABLE = "certificate.unreadable"
+    KEY_UNREADABLE = "key.unreadable"
     CLOCK_UNTRUSTED = "clock.untrusted"
 
 
@@ -72,6 +73,7 @@ SENTENCES = {
     AlertType.OVERDUE: "The certificate is still valid, but older than its age policy allows.",
     AlertType.MISMATCH: "The private key is not the key of the certificate beside it.",
     AlertType.UNREADABLE: "A watched certificate cannot be read.",
+    AlertType.KEY_UNREADABLE: "The private key is gone or damaged: a restart loses the device.",
     AlertType.CLOCK_UNTRUSTED: "The device's clock cannot be right, so nothing is said of expiry.",
     DeadlineReason.NOT_AFTER: "The certificate's own notAfter.",
     DeadlineReason.MAX_AGE: "notBefore plus the configured maxAgeDays.",

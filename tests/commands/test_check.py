@@ -20,7 +20,9 @@ from tests.commands.command_line import (
 )
 from tests.edge.classic_files import CERTIFICATE, KEY, changed, log
 from tests.greengrass_root import (
+    AGE_DAYS,
     DAY,
+    DAYS_LEFT,
     NOBODY,
     NOW,
     SECRET,
@@ -41,9 +43,9 @@ def test_every_certificate_is_fine(tmp_path: Path) -> None:
     assert (answer.code, answer.err) == (FINE, "")
     heading, device, ca = (cells(line) for line in answer.lines)
     assert heading == ["ROLE", "STATE", "DEADLINE", "DAYS LEFT", "BECAUSE OF", "KEY", "SOURCE"]
-    end = f"{NOW + 400 * DAY:%Y-%m-%d %H:%M}Z"
+    end = f"{NOW + DAYS_LEFT * DAY:%Y-%m-%d %H:%M}Z"
     source = str(root.certificate)
-    assert device == ["core-device", "OK", end, "399", "not-after", "ECDSA-P256", source]
+    assert device == ["core-device", "OK", end, "400", "not-after", "ECDSA-P256", source]
     assert ca[:2] == ["root-ca", "OK"]
     assert ca[-1] == str(root.root_ca)
 
@@ -75,13 +77,14 @@ def test_a_threshold_is_crossed(tmp_path: Path, days_left: float, state: str, re
 
 def test_configuration_to_try(tmp_path: Path) -> None:
     """With --config a configuration is tried out before it is deployed."""
-    root = install(tmp_path, days_left=400, age_days=30)
+    root = install(tmp_path)
     young = check(root, "--config", configuration(tmp_path, {"thresholds": [500]}))
     assert young.code == CROSSED
     assert "certificate.expiring (threshold 500)" in young.out
     old = check(root, "--config", configuration(tmp_path, {"maxAgeDays": 20}))
     assert old.code == CROSSED
-    assert cells(old.lines[1])[2:5] == [f"{NOW - 10 * DAY:%Y-%m-%d %H:%M}Z", "-11", "max-age"]
+    end = f"{NOW + (20 - AGE_DAYS) * DAY:%Y-%m-%d %H:%M}Z"
+    assert cells(old.lines[1])[2:5] == [end, "-11", "max-age"]
     assert "certificate.overdue" in old.out
 
 
@@ -125,7 +128,7 @@ def test_a_key_that_is_none(tmp_path: Path, content: bytes) -> None:
     root.write_key(content)
     answer = check(root)
     assert answer.code == CANNOT_TELL
-    assert answer.lines[-1].startswith(f"! private key: {root.key} ")
+    assert answer.lines[-1].startswith(f"! core-device: key.unreadable: {root.key} ")
     assert SECRET not in answer.out + answer.err
 
 
@@ -137,7 +140,7 @@ def test_no_key(tmp_path: Path) -> None:
     log(root.folder, [changed(CERTIFICATE, str(root.certificate)), changed(KEY, str(root.key))])
     answer = check(root)
     assert answer.code == CANNOT_TELL
-    assert answer.lines[-1] == f"! private key: {root.key} does not exist"
+    assert answer.lines[-1] == f"! core-device: key.unreadable: {root.key} does not exist"
 
 
 def test_a_certificate_that_is_none(tmp_path: Path) -> None:

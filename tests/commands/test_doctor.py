@@ -8,11 +8,14 @@ from pathlib import Path
 
 import pytest
 
-from certkeeper import commands
+from certkeeper import COMPONENT_NAME, commands
 from certkeeper.commands import Look
 from certkeeper.core.certificate import Inventory
+from certkeeper.core.record import Record
 from certkeeper.core.settings import Settings
-from rotation_protocol.messages import ReadinessCheck
+from certkeeper.edge.state_files import RecordFile
+from rotation_protocol.codec import encode_health, time_text
+from rotation_protocol.messages import Health, ReadinessCheck
 from rotation_protocol.reasons import CheckStatus, ReadinessCheckName
 from tests.commands.command_line import Answer, certkeeper
 from tests.greengrass_root import SECRET, GreengrassRoot, another_key, install, pkcs8
@@ -69,9 +72,22 @@ def test_an_installed_device(root: GreengrassRoot) -> None:
         "probe-endpoint": "WARN",
         "clock": "OK",
         "configuration": "OK",
+        "ipc": "UNKNOWN",
     }
     assert answer.code == 1
     assert "What to do:\n-> probe-endpoint: set iotDataEndpoint" in answer.out
+
+
+def test_what_the_running_component_saw(root: GreengrassRoot) -> None:
+    """The check of IPC is the component's own, from its last health message, with its time."""
+    seen = ReadinessCheck(ReadinessCheckName.IPC, CheckStatus.OK, "connected")
+    health = Health("press-7", "healthy", NOW, None, "0.1.0", "classic", 0, (), 0, (seen,))
+    RecordFile(root.folder / "work" / COMPONENT_NAME).save(
+        Record(last_health=encode_health(health).decode())
+    )
+    answer = doctor(root)
+    assert rows(answer)["ipc"] == "OK"
+    assert f"connected (at {time_text(NOW)})" in answer.out
 
 
 def test_what_to_do(root: GreengrassRoot) -> None:
@@ -120,9 +136,7 @@ def test_json(root: GreengrassRoot) -> None:
     values = json.loads(answer.out)
     assert values["exitCode"] == answer.code == 1
     names = [check["name"] for check in values["checks"]]
-    assert names == [
-        name.value for name in ReadinessCheckName if name is not ReadinessCheckName.IPC
-    ]
+    assert names == [name.value for name in ReadinessCheckName]
     assert all(set(check) == {"name", "status", "detail", "remedy"} for check in values["checks"])
 
 

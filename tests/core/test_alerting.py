@@ -51,10 +51,17 @@ def test_mismatched_pair_is_critical() -> None:
     assert alert_of(finding, CONTEXT).detail == "the key beside it is another one's"
 
 
-@pytest.mark.parametrize("pair", [PairState.KEY_UNREADABLE, PairState.NOT_CHECKED])
-def test_pair_that_could_not_be_checked_is_no_mismatch(pair: PairState) -> None:
+def test_pair_that_could_not_be_checked_is_no_mismatch() -> None:
     """A key that may not be read accuses nobody."""
-    assert findings(inventory(replace(reading(facts()), pair=pair))) == ()
+    assert findings(inventory(replace(reading(facts()), pair=PairState.NOT_CHECKED))) == ()
+
+
+def test_key_that_is_gone_or_damaged_is_critical() -> None:
+    """A key that nobody can use is alerted as critical, with what was found."""
+    damaged = replace(reading(facts()), pair=PairState.KEY_UNREADABLE, detail="it is empty")
+    (finding,) = findings(inventory(damaged))
+    assert (finding.type, finding.critical) == (AlertType.KEY_UNREADABLE, True)
+    assert alert_of(finding, CONTEXT).detail == "it is empty"
 
 
 def test_mismatch_and_expiry_are_two_findings() -> None:

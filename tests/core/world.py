@@ -167,8 +167,10 @@ class Device:
         """Let one event happen, and everything that follows from it at once."""
         if getattr(event, "message", None) == self.unanswered:
             self.unanswered = None
-        pending = [event]
+        pending, steps = [event], 0
         while pending:
+            steps += 1
+            assert steps < 2000, "goes on without end"
             now = self.clock.now()
             self.monitor, asked = monitor.step(self.monitor, pending.pop(0), now, RULES)
             for effect in asked:

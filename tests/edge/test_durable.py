@@ -110,13 +110,14 @@ def test_private_from_birth(path: Path, monkeypatch: pytest.MonkeyPatch) -> None
     assert modes == [0o600]
 
 
-def test_order_on_the_disk(path: Path, calls: list[str]) -> None:
+@pytest.mark.parametrize("content", [NEW, b"small", b""], ids=["large", "small", "empty"])
+def test_order_on_the_disk(path: Path, calls: list[str], content: bytes) -> None:
     """The whole content and its mode are forced to the disk before the rename, the name after."""
-    durable.write(path, NEW)
+    durable.write(path, content)
     assert calls == [
         "open .record.json.new",
         "fchmod .record.json.new",
-        f"fsync .record.json.new of {len(NEW)} bytes",
+        f"fsync .record.json.new of {len(content)} bytes",
         "replace .record.json.new by record.json",
         f"open {path.parent.name}",
         f"fsync {path.parent.name}",

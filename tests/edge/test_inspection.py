@@ -21,6 +21,7 @@ from rotation_protocol.reasons import CheckStatus, ReadinessCheckName, ReadProbl
 from tests.edge.classic_files import CERTIFICATE, KEY, changed, log
 from tests.greengrass_root import (
     DAY,
+    DAYS_LEFT,
     NOW,
     GreengrassRoot,
     another_key,
@@ -64,7 +65,7 @@ def test_an_installed_device(root: GreengrassRoot) -> None:
     assert [reading.role for reading in inventory.readings] == [Role.CORE_DEVICE, Role.ROOT_CA]
     device, ca = inventory.readings
     assert device.facts is not None
-    assert device.facts.not_after == NOW + 400 * DAY
+    assert device.facts.not_after == NOW + DAYS_LEFT * DAY
     assert device.facts.issuer_not_after == authority().certificate.not_valid_after_utc
     assert (device.pair, device.source) == (PairState.MATCHES, str(root.certificate))
     assert ca.facts is not None
@@ -171,12 +172,12 @@ def test_no_credentials(tmp_path: Path) -> None:
 
 
 def test_the_key_of_another_certificate(root: GreengrassRoot) -> None:
-    """A key that is not the certificate's is a mismatch; it can still sign that alert."""
+    """A key that is not the certificate's is a mismatch, and may not sign for it."""
     root.write_key(pkcs8(another_key()))
     inventory = look(root)
     assert core(inventory).pair is PairState.MISMATCH
     assert core(inventory).detail
-    assert inventory.private_key_source == str(root.key)
+    assert inventory.private_key_source is None
     assert statuses(inventory)[ReadinessCheckName.PAIR_MATCHES] is CheckStatus.FAIL
 
 
@@ -230,6 +231,13 @@ def test_a_place_that_cannot_be_read(root: GreengrassRoot, uri: str, source: str
     assert "1234" not in repr(reading)
 
 
+def test_a_watched_place_that_cannot_be_read(root: GreengrassRoot) -> None:
+    """What the configuration wants watched is shown without a PIN, wherever it should be."""
+    reading = look(root, "file://elsewhere/x?pin-value=1234").readings[-1]
+    assert (reading.role, reading.problem) == (Role.WATCHED, ReadProblem.UNREADABLE)
+    assert "1234" not in repr(reading)
+
+
 def test_a_certificate_whose_parts_are_none(root: GreengrassRoot) -> None:
     """A certificate that is one at first sight only is told with its path."""
     from cryptography import x509 as library
@@ -252,12 +260,14 @@ def test_a_work_folder_that_may_not_be_looked_into() -> None:
         (folder / "work").chmod(0o700 if os.geteuid() == 0 else 0)
         if os.geteuid() != 0:
             root.key.chmod(0)
+        folder.chmod(0o555)
         with without_privilege():
             inventory = look(root)
+        folder.chmod(0o755)
         (folder / "work").chmod(0o755)
     reading = core(inventory)
     assert reading.facts is not None
-    assert reading.pair is PairState.KEY_UNREADABLE
+    assert reading.pair is PairState.NOT_CHECKED
     assert statuses(inventory)[ReadinessCheckName.KEY_READABLE] is CheckStatus.FAIL
     assert statuses(inventory)[ReadinessCheckName.STORE_WRITABLE] is CheckStatus.FAIL
 

@@ -16,23 +16,7 @@ import pytest
 
 from certkeeper.edge import nucleus_lite
 from certkeeper.edge.nucleus_config import CredentialsNotFound, NucleusConfig, discover
-
-# As modules/ggconfigd of aws-greengrass-lite creates it.
-SCHEMA = """
-CREATE TABLE keyTable('keyid' INTEGER PRIMARY KEY AUTOINCREMENT unique not null,
-  'keyvalue' TEXT NOT NULL COLLATE NOCASE);
-CREATE TABLE relationTable('keyid' INT UNIQUE NOT NULL, 'parentid' INT NOT NULL,
-  primary key (keyid),
-  foreign key (keyid) references keyTable(keyid),
-  foreign key (parentid) references keyTable(keyid));
-CREATE TABLE valueTable('keyid' INT UNIQUE NOT NULL, 'value' TEXT NOT NULL,
-  'timeStamp' TEXT NOT NULL DEFAULT CURRENT_TIMESTAMP,
-  foreign key(keyid) references keyTable(keyid));
-CREATE TABLE version('version' TEXT DEFAULT '0.1');
-INSERT INTO version(version) VALUES (0.1);
-"""
-SYSTEM = {"certificateFilePath": "/db.crt", "privateKeyPath": "/db.key", "thingName": "press-7"}
-Tree = dict[str, Any]
+from tests.edge.lite_files import SCHEMA, SYSTEM, create, find, names, seed, store
 
 
 @pytest.fixture(autouse=True)
@@ -56,41 +40,9 @@ def etc(tmp_path: Path) -> Path:
 @pytest.fixture
 def database(root: Path) -> Iterator[sqlite3.Connection]:
     """ggconfigd's own connection to a database that holds SYSTEM."""
-    connection = sqlite3.connect(root / "config.db", isolation_level=None)
-    connection.executescript(SCHEMA)
-    store(connection, {"system": SYSTEM})
+    connection = create(root)
     yield connection
     connection.close()
-
-
-def store(connection: sqlite3.Connection, tree: Tree, parent: int | None = None) -> None:
-    """Keys as rows that name their parent, values as JSON text."""
-    for name, value in tree.items():
-        key = connection.execute("INSERT INTO keyTable(keyvalue) VALUES (?)", (name,)).lastrowid
-        if parent is not None:
-            connection.execute("INSERT INTO relationTable VALUES (?,?)", (key, parent))
-        if isinstance(value, dict):
-            store(connection, value, key)
-        else:
-            text = value if isinstance(value, bytes) else json.dumps(value)
-            insert = "INSERT INTO valueTable(keyid,value) VALUES (?, CAST(? AS TEXT))"
-            connection.execute(insert, (key, text))
-
-
-def write(path: Path, **system: str) -> None:
-    path.write_text("system:\n" + "".join(f"  {key}: {value}\n" for key, value in system.items()))
-
-
-def seed(etc: Path) -> None:
-    write(etc / "config.yaml", certificateFilePath="/etc.crt", privateKeyPath="/etc.key")
-
-
-def find(root: Path, etc: Path) -> NucleusConfig:
-    return discover(str(root), lite_etc=str(etc))
-
-
-def names(folder: Path) -> set[str]:
-    return {path.name for path in folder.iterdir()}
 
 
 # -- the database -----------------------------------------------------------------------
@@ -282,7 +234,17 @@ def test_what_is_no_file_is_passed_over(root: Path, etc: Path, kind: str) -> Non
     assert config.notes == (f"{root}/config.db is not a file",)
 
 
-NO_PATHS = [b"\xff\xfe", b"/no/json", b"[" * 8000, None, ["/a"], {}, "", True, "x" * 9000]
+NO_PATHS: list[Any] = [
+    b"\xff\xfe",
+    b"/no/json",
+    b"[" * 8000,
+    None,
+    ["/a"],
+    {},
+    "",
+    True,
+    "x" * 9000,
+]
 
 
 @pytest.mark.parametrize("value", NO_PATHS)
@@ -312,117 +274,6 @@ def test_a_value_of_any_size_takes_little_memory(
         assert tracemalloc.get_traced_memory()[1] < 2_000_000
     finally:
         tracemalloc.stop()
-
-
-# -- the files --------------------------------------------------------------------------
-
-
-def test_the_files_are_merged_as_lite_merges_them(root: Path, etc: Path) -> None:
-    """config.yaml first, then config.d, whose values count, an empty one too."""
-    write(
-        etc / "config.yaml",
-        certificateFilePath="/etc.crt",
-        privateKeyPath="/etc.key",
-        thingName="press-7",
-        rootCaPath="/ca.pem",
-    )
-    write(etc / "config.d" / "10-key", privateKeyPath="/drop-in.key", rootCaPath='""')
-    (etc / "config.d" / "20-region.yaml").write_text(
-        "services:\n  aws.greengrass.NucleusLite:\n    configuration:\n      awsRegion: x-1\n"
-    )
-    config = find(root, etc)
-    assert (config.certificate_uri, config.private_key_uri) == ("/etc.crt", "/drop-in.key")
-    assert (config.thing_name, config.root_ca_path, config.aws_region) == ("press-7", None, "x-1")
-    assert config.source == f"{etc}/config.yaml and {etc}/config.d"
-    assert config.notes == ()
-
-
-def test_links_and_folders_in_config_d_are_left_out(root: Path, etc: Path) -> None:
-    """As lite leaves them out."""
-    seed(etc)
-    write(root / "elsewhere", certificateFilePath="/linked.crt")
-    (etc / "config.d" / "link.yaml").symlink_to(root / "elsewhere")
-    (etc / "config.d" / "folder.yaml").mkdir()
-    config = find(root, etc)
-    assert (config.certificate_uri, config.notes) == ("/etc.crt", ())
-
-
-def test_drop_ins_that_differ_are_told(root: Path, etc: Path) -> None:
-    """Lite takes them in the order of the folder, which nobody can rely on."""
-    seed(etc)
-    write(etc / "config.d" / "a.yaml", certificateFilePath="/a.crt", thingName="same")
-    write(etc / "config.d" / "b.yaml", certificateFilePath="/b.crt", thingName="same")
-    assert find(root, etc).notes == (
-        f"files of {etc}/config.d differ in certificate_uri; their order is not certain",
-    )
-
-
-def test_a_file_that_cannot_be_used_is_told_and_the_others_count(root: Path, etc: Path) -> None:
-    """One broken drop-in does not hide the configuration."""
-    seed(etc)
-    (etc / "config.d" / "broken.yaml").write_text("system: [\n")
-    config = find(root, etc)
-    assert config.certificate_uri == "/etc.crt"
-    assert config.notes == (f"{etc}/config.d/broken.yaml is not YAML from line 2 on",)
-
-
-def test_when_nothing_is_found_each_place_and_its_fault_are_told(root: Path, etc: Path) -> None:
-    """The message is enough to act on."""
-    (root / "config.db").touch()
-    (etc / "config.yaml").write_bytes(b"\0" * 100)
-    with pytest.raises(CredentialsNotFound) as failure:
-        find(root, etc)
-    assert str(failure.value) == (
-        "no certificate and key found (lite nucleus): "
-        f"{root}/config.db cannot be read as a database, tried 3 times: no such table: keyTable; "
-        f"{etc}/config.yaml and {etc}/config.d cannot be used: {etc}/config.yaml is empty. "
-        "What to do: provision the device, or set certificateFilePath and privateKeyPath"
-        " in the component's configuration"
-    )
-
-
-# -- which nucleus it is ----------------------------------------------------------------
-
-
-def test_a_root_with_neither_store_is_lites_if_lite_is_configured(root: Path, etc: Path) -> None:
-    """Before lite's first start there is only its configuration under /etc."""
-    seed(etc)
-    assert find(root, etc).runtime == "lite"
-    shutil.rmtree(etc)
-    with pytest.raises(CredentialsNotFound, match="classic nucleus"):
-        find(root, etc)
-
-
-@pytest.mark.parametrize("folder", ["config", "alts"])
-def test_a_root_of_the_classic_nucleus_is_classic_even_where_lite_is_configured(
-    root: Path, etc: Path, folder: str
-) -> None:
-    """Both may be installed on a device, each with a root of its own."""
-    seed(etc)
-    (root / folder).mkdir()
-    with pytest.raises(CredentialsNotFound, match="classic nucleus"):
-        find(root, etc)
-
-
-@pytest.mark.parametrize("newer", ["classic", "lite"])
-def test_of_two_stores_in_one_root_the_one_written_last_is_in_use(
-    root: Path, etc: Path, database: sqlite3.Connection, newer: str
-) -> None:
-    """A device that went from one nucleus to the other in place; the note says so."""
-    (root / "config").mkdir()
-    lines = [
-        {"TS": 1, "TP": ["system", key], "W": "changed", "V": f"/tlog.{key}"} for key in SYSTEM
-    ]
-    log = root / "config" / "config.tlog"
-    log.write_text("".join(json.dumps(line) + "\n" for line in lines))
-    written = (root / "config.db").stat().st_mtime + (10 if newer == "classic" else -10)
-    os.utime(log, (written, written))
-    config = find(root, etc)
-    expected = "/tlog.certificateFilePath" if newer == "classic" else "/db.crt"
-    assert (config.runtime, config.certificate_uri) == (newer, expected)
-    assert config.notes == (
-        f"{root} is a root of nucleus classic and lite; {newer} wrote to it last",
-    )
 
 
 def test_case_sensitive_key_column(root: Path, etc: Path) -> None:

@@ -25,6 +25,7 @@ from tests.greengrass_root import (
     open_folder,
     pkcs8,
     without_privilege,
+    written,
 )
 
 

@@ -110,6 +110,9 @@ def _verdict(reading: Reading, settings: Settings, now: datetime, distrust: str 
                 reading, AlertType.MISMATCH, "mismatch", "mismatch", True, reading.detail, deadline
             )
         )
+    if reading.pair is PairState.KEY_UNREADABLE:
+        kind = AlertType.KEY_UNREADABLE
+        findings.append(Finding(reading, kind, "key", "key", True, reading.detail, deadline))
     if distrust is not None and reading.role is Role.CORE_DEVICE:
         findings.append(
             Finding(reading, AlertType.CLOCK_UNTRUSTED, "clock", "clock", False, distrust)

@@ -40,6 +40,7 @@ class Link:
     reason: str = "not yet connected"
     subscribed: frozenset[str] = frozenset()
     refused: tuple[events.SubscriptionRefused, ...] = ()
+    denied_topics: frozenset[str] = frozenset()
 
     def wake_at(self) -> float | None:
         """When a Tick is wanted, in monotonic seconds."""
@@ -55,6 +56,7 @@ class Link:
         if not self.connected:
             return ReadinessCheck(name, CheckStatus.FAIL, self.reason, "retried by itself")
         unauthorized = [r.subscription for r in self.refused if r.unauthorized]
+        unauthorized.extend(sorted(self.denied_topics))
         if unauthorized:
             detail = "not allowed: " + ", ".join(unauthorized)
             return ReadinessCheck(name, CheckStatus.FAIL, detail, REMEDY_UNAUTHORIZED)
@@ -82,6 +84,10 @@ def step(link: Link, event: Event, now: Moment) -> Step:
         return replace(link, refused=(*link.refused, event)), (_refusal(event),)
     if isinstance(event, events.ConfigurationChanged):
         return link, (effects.ReadConfiguration(link.attempt),)
+    if isinstance(event, events.PublishFailed) and event.unauthorized:
+        return replace(link, denied_topics=link.denied_topics | {event.message.topic}), ()
+    if isinstance(event, events.Published):
+        return replace(link, denied_topics=link.denied_topics - {event.message.topic}), ()
     return link, ()
 
 
@@ -99,6 +105,7 @@ def _on_tick(link: Link, now: Moment) -> Step:
         retry_at=None,
         subscribed=frozenset(),
         refused=(),
+        denied_topics=frozenset(),
     )
     return trying, (effects.Connect(attempt),)
 

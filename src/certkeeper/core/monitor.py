@@ -302,6 +302,7 @@ def _on_signed(monitor: Monitor, event: events.AlertsSigned) -> Step:
     )
     record = replace(monitor.record, alerted=tuple(memory.items()))
     record = record.with_waiting(*waiting, raised.health)
+    record = replace(record, last_health=raised.health.payload)
     logs: list[Effect] = []
     if event.problem:
         logs.append(Log("alerts-unsigned", {"reason": event.problem}, effects.WARN))

@@ -35,11 +35,13 @@ class Message:
 
 @dataclass(frozen=True)
 class Record:
-    """``newest_seen``: the newest trusted time; ``alerted``: when each rung was last alerted."""
+    """``newest_seen``: the newest trusted time; ``alerted``: when each rung was last alerted;
+    ``last_health``: the health message of the last check, as it was published."""
 
     newest_seen: datetime | None = None
     alerted: tuple[tuple[str, datetime], ...] = ()
     waiting: tuple[Message, ...] = ()
+    last_health: str | None = None
 
     @property
     def memory(self) -> Mapping[str, datetime]:
@@ -64,6 +66,7 @@ def encode(record: Record) -> bytes:
         "newestSeen": time_text(record.newest_seen) if record.newest_seen else None,
         "alerted": {key: time_text(at) for key, at in record.alerted},
         "waiting": [{"key": m.key, "topic": m.topic, "payload": m.payload} for m in record.waiting],
+        "lastHealth": record.last_health,
     }
     return json.dumps({**fields, "checksum": _checksum(fields)}, indent=1).encode()
 
@@ -84,6 +87,7 @@ def decode(content: bytes) -> Record:
                 Message(str(m["key"]), str(m["topic"]), str(m["payload"]))
                 for m in fields["waiting"]
             ),
+            last_health=fields["lastHealth"],
         )
     except RecordError:
         raise

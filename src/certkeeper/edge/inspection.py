@@ -6,7 +6,6 @@ it finds on the device: that goes into the inventory.
 
 from __future__ import annotations
 
-import contextlib
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -53,14 +52,14 @@ def inspect(request: Request) -> Inventory:
     known = [certificate for content in contents for certificate in content.certificates]
     key_file, key = _private_key(config)
     readings = [
-        reading
-        for content in contents
-        for reading in _readings(content, known, key, key_file.problem)
+        reading for content in contents for reading in _readings(content, known, key, key_file)
     ]
+    # A signature by another key than the certificate's would only look like forgery.
+    may_sign = key is not None and readings[0].pair is not PairState.MISMATCH
     return Inventory(
         runtime=config.runtime,
         thing_name=config.thing_name,
-        private_key_source=str(key_file.path) if key is not None else None,
+        private_key_source=str(key_file.path) if may_sign else None,
         readings=tuple(readings),
         checks=readiness.checks(config, readings[0], key_file, request.try_endpoint),
         clock_synchronized=clock.synchronized(),
@@ -98,14 +97,22 @@ def _watched(config: NucleusConfig, request: Request) -> list[tuple[Role, str]]:
     watched = [(Role.CORE_DEVICE, config.certificate_uri)]
     if config.root_ca_path:
         watched.append((Role.ROOT_CA, config.root_ca_path))
-    if config.claim_certificate_path:
+    if config.claim_certificate_path and _is_there(config.claim_certificate_path):
         watched.append((Role.CLAIM, config.claim_certificate_path))
-    client_device_ca = Path(config.root) / CLIENT_DEVICE_CA
-    with contextlib.suppress(OSError):  # in a folder that may not be looked into
-        if client_device_ca.exists():
-            watched.append((Role.CLIENT_DEVICE_CA, str(client_device_ca)))
+    client_device_ca = str(Path(config.root) / CLIENT_DEVICE_CA)
+    if _is_there(client_device_ca):
+        watched.append((Role.CLIENT_DEVICE_CA, client_device_ca))
     watched.extend((Role.WATCHED, uri) for uri in request.watch)
     return watched
+
+
+def _is_there(uri: str) -> bool:
+    """Whether to watch what a device may do without: many delete the claim once it is used."""
+    try:
+        location = nucleus_config.resolve(uri)
+        return isinstance(location, Pkcs11) or location.exists()
+    except (ValueError, OSError):  # no place, or in a folder that may not be looked into
+        return False
 
 
 def _read(role: Role, uri: str) -> _Content:
@@ -125,7 +132,7 @@ def _readings(
     content: _Content,
     known: Iterable[x509.Certificate],
     key: x509.PrivateKey | None,
-    key_problem: str,
+    key_file: KeyFile,
 ) -> list[Reading]:
     """One reading a certificate: a bundle of CAs has several, a device's chain only its first."""
     role = content.role
@@ -143,7 +150,7 @@ def _readings(
         facts = x509.with_issuer_end(facts, certificate, known)
         pair, detail = PairState.NOT_CHECKED, ""
         if role is Role.CORE_DEVICE:
-            pair, detail = _pair(certificate, key, key_problem)
+            pair, detail = _pair(certificate, key, key_file)
         readings.append(Reading(role, content.source, facts, None, detail, pair))
     return readings
 
@@ -163,10 +170,12 @@ def _private_key(config: NucleusConfig) -> tuple[KeyFile, x509.PrivateKey | None
 
 
 def _pair(
-    certificate: x509.Certificate, key: x509.PrivateKey | None, key_problem: str
+    certificate: x509.Certificate, key: x509.PrivateKey | None, key_file: KeyFile
 ) -> tuple[PairState, str]:
     if key is None:
-        return PairState.KEY_UNREADABLE, key_problem
+        # Kept in a token, or from us: that says nothing of what the nucleus will find.
+        elsewhere = key_file.path is None or key_file.denied
+        return PairState.NOT_CHECKED if elsewhere else PairState.KEY_UNREADABLE, key_file.problem
     if x509.is_pair(certificate, key):
         return PairState.MATCHES, ""
     return PairState.MISMATCH, "the private key is not the key of this certificate"

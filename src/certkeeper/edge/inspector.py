@@ -68,7 +68,7 @@ class ChildInspector:
     def sign(self, alerts: tuple[Alert, ...], private_key_source: str | None) -> None:
         """See ports.Inspector."""
         if private_key_source is None:
-            self._post(events.AlertsSigned(alerts, "there is no private key that can be read"))
+            self._post(events.AlertsSigned(alerts, "there is no key that is the certificate's own"))
             return
 
         def sign() -> events.Event:

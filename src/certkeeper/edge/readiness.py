@@ -105,7 +105,8 @@ def _supervisor_check(config: NucleusConfig) -> ReadinessCheck:
     if there:
         return ReadinessCheck(name, _OK, f"{there[0]} is there")
     detail = f"none of {', '.join(wanted)} is on the path"
-    return ReadinessCheck(name, _WARN, detail, "a new certificate is used after a reboot only")
+    remedy = f"put {' or '.join(wanted)} on it; until then a new certificate waits for a reboot"
+    return ReadinessCheck(name, _WARN, detail, remedy)
 
 
 def _endpoint_check(config: NucleusConfig, try_it: bool) -> ReadinessCheck:
