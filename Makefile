@@ -5,16 +5,22 @@ BIN := $(VENV)/bin
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 export PYTHONPATH := $(CURDIR)/src:$(CURDIR)/cloud:$(CURDIR)
 
-.PHONY: help demo test lint bench lock clean
+.PHONY: help demo test test-py39 lint bench lock clean
+
+RUNTIME ?= both
+PYTHON39 ?= python3.9
 
 help: ## say what each command does
-	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-7s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 demo: $(VENV)/lab ## a core device and an AWS IoT account on this machine: watch a certificate near its end
-	@$(BIN)/python -m lab demo
+	@$(BIN)/python -m lab demo --runtime $(RUNTIME)
 
 test: $(VENV)/dev ## every test
 	$(BIN)/python -m pytest
+
+test-py39: ## what ships, under a real Python 3.9 (PYTHON39=/path/to/python3.9)
+	sh tests/packaging/run_on_python39.sh $(PYTHON39)
 
 lint: $(VENV)/dev ## style and types
 	$(BIN)/ruff check .

@@ -90,6 +90,13 @@ def test_what_the_running_component_saw(root: GreengrassRoot) -> None:
     assert f"connected (at {time_text(NOW)})" in answer.out
 
 
+@pytest.mark.parametrize("last_health", ["", "garbage", "{}", "[" * 50_000])
+def test_a_last_health_message_that_is_none(root: GreengrassRoot, last_health: str) -> None:
+    """A health message that cannot be understood leaves it unknown what the component saw."""
+    RecordFile(root.work).save(Record(last_health=last_health))
+    assert rows(doctor(root))["ipc"] == "UNKNOWN"
+
+
 def test_what_to_do(root: GreengrassRoot) -> None:
     """What fails is marked, and the remedies stand together below."""
     root.write_key(pkcs8(another_key()), mode=0o644)

@@ -143,6 +143,15 @@ def test_everything_that_is_watched(root: GreengrassRoot) -> None:
     assert all(reading.facts for reading in inventory.readings)
 
 
+def test_a_claim_certificate_that_was_deleted(root: GreengrassRoot) -> None:
+    """Many devices delete the claim once it is used: one that is gone is not watched."""
+    plugin = ["services", "aws.greengrass.FleetProvisioningByClaim", "configuration"]
+    gone = str(root.folder / "claim.crt")
+    credentials = [changed(CERTIFICATE, str(root.certificate)), changed(KEY, str(root.key))]
+    log(root.folder, [*credentials, changed([*plugin, "claimCertificatePath"], gone)])
+    assert [reading.role for reading in look(root).readings] == [Role.CORE_DEVICE]
+
+
 def test_overrides(root: GreengrassRoot, tmp_path_factory: pytest.TempPathFactory) -> None:
     """A pair named in the component's configuration is read in place of the nucleus's."""
     elsewhere = tmp_path_factory.mktemp("elsewhere")

@@ -243,7 +243,7 @@ WHOLE_ALERT = replace(
     deadline_reason=DeadlineReason.NOT_AFTER,
     days_remaining=30,
 )
-HEALTH = Health("press-7", "healthy", NOW, None, "0.1.0", "classic", 0, (), 0, ())
+HEALTH = Health("press-7", "healthy", NOW, NOW, "0.1.0", "classic", 0, (), 0, ())
 
 
 def test_fields_of_an_alert() -> None:
