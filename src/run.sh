@@ -11,5 +11,8 @@ work=${2:?usage: run.sh GREENGRASS_ROOT WORK_FOLDER}
 
 # install.sh wrote down which Python has the packages.
 read -r python <"$work/python"
+# python -m looks for modules in the current folder first, and others than us may be able to
+# write into the work folder, where the nucleus starts us.
+cd "$here"
 export PYTHONPATH="$here${PYTHONPATH:+:$PYTHONPATH}"
 exec "$python" -m certkeeper run --root "$root" --work "$work"

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import signal
-import sys
 from collections.abc import Mapping
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -52,9 +51,8 @@ def run(root: str, work: Path) -> NoReturn:
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda number, _: inbox.put(Stop(signal.Signals(number).name)))
     daemon.run()
-    sys.stdout.flush()
-    sys.stderr.flush()
-    # All that must last has been saved; tearing down the SDK's threads in order takes seconds.
+    # All that must last has been saved, and each line of the log was flushed; tearing down the
+    # SDK's threads in order takes seconds.
     os._exit(0)
 
 
