@@ -8,6 +8,7 @@ from certkeeper.core import effects, events
 from certkeeper.core.effects import Effect
 from certkeeper.core.events import Event, Moment, Tick
 from certkeeper.core.link import CONNECT_TIMEOUT, Link, step
+from certkeeper.core.record import Message
 from rotation_protocol.reasons import CheckStatus
 from tests.core.world import NOW
 
@@ -164,6 +165,32 @@ def test_forbidden_subscription_is_reported() -> None:
     assert "accessControl" in check.remedy
     (log,) = line.logs("not-allowed")
     assert log.level == effects.ERROR
+
+
+def test_forbidden_topic_fails_the_check_until_it_is_taken() -> None:
+    """A topic that may not be published to is named, until a message to it passes."""
+    line = Line()
+    line.connect()
+    alert, health = Message("a", "alerts", "{}"), Message("h", "health", "{}")
+    line.give(events.PublishFailed(alert, "ServiceError", False))
+    assert line.link.check().status is CheckStatus.OK
+    line.give(events.PublishFailed(health, "UnauthorizedError", True))
+    line.give(events.PublishFailed(alert, "UnauthorizedError", True))
+    assert line.link.check().detail == "not allowed: alerts, health"
+    line.give(events.Published(health))
+    assert line.link.check().detail == "not allowed: alerts"
+    line.give(events.Published(alert))
+    assert line.link.check().status is CheckStatus.OK
+
+
+def test_forbidden_topics_are_forgotten_on_reconnect() -> None:
+    """A new connection may be under another accessControl."""
+    line = Line()
+    line.connect()
+    line.give(events.PublishFailed(Message("a", "alerts", "{}"), "UnauthorizedError", True))
+    line.give(events.Disconnected(1, "closed"))
+    line.connect()
+    assert line.link.check().status is CheckStatus.OK
 
 
 def test_what_lite_does_not_offer_is_no_fault() -> None:

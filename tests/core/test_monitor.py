@@ -7,7 +7,7 @@ from datetime import timedelta
 
 import pytest
 
-from certkeeper.core import effects, events, monitor
+from certkeeper.core import effects, events, monitor, record
 from certkeeper.core.effects import Effect
 from certkeeper.core.events import Event
 from certkeeper.core.settings import Settings
@@ -174,6 +174,16 @@ def test_fault_leaves_no_device_unwatched() -> None:
     assert device.checks == 0
     device.pass_time(timedelta(minutes=2))
     assert device.checks == 1
+
+
+def test_last_health_message_is_kept() -> None:
+    """What the last check said can be read on the device, also once it has been sent."""
+    device = Device(ending_in(6 * DAY))
+    device.connect()
+    device.pass_time(2 * DAY)
+    kept = record.decode(device.disk)
+    assert kept.waiting == ()
+    assert kept.last_health == device.cloud[-1].payload
 
 
 def test_every_check_sends_one_health_message() -> None:

@@ -20,6 +20,7 @@ records = st.builds(
     newest_seen=st.none() | times(),
     alerted=st.dictionaries(any_text, times(), max_size=5).map(lambda found: tuple(found.items())),
     waiting=st.lists(st.builds(Message, any_text, any_text, any_text), max_size=4).map(tuple),
+    last_health=st.none() | any_text,
 )
 RECORD = Record(
     newest_seen=NOW,
@@ -28,6 +29,7 @@ RECORD = Record(
         Message("ab|15", "greengrass/alerts/certificates", '{"critical":false,"daysRemaining":14}'),
         Message("health", "greengrass/health/certificates", '{"thingName":"Preß-7"}'),
     ),
+    last_health='{"thingName":"Preß-7"}',
 )
 
 

@@ -64,9 +64,9 @@ def test_every_text_is_utf8_with_unix_lines() -> None:
     "line",
     [
         "cd /root/project",
-        "PYTHON=/root/.pyenv/bin/python",
+        "PYTHON=/root/bin/python",
         '"/home/somebody/x"',
-        "see /work/main/src",
+        "see /workspace/tree/src",
         "cat x >/root/y",
         "pip install --index-url https://x",
         "https://pypi.org/simple",

@@ -19,7 +19,7 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Any, Callable, Optional
 
-from certkeeper.core import alerting, effects, events
+from certkeeper.core import alerting, configuring, effects, events
 from certkeeper.core.alerting import CheckContext, Finding
 from certkeeper.core.certificate import Inventory
 from certkeeper.core.check_lines import alert_line, certificate_line
@@ -29,7 +29,7 @@ from certkeeper.core.events import Event, Moment
 from certkeeper.core.health import clock_check, configuration_check, health_of
 from certkeeper.core.outbox import Outbox
 from certkeeper.core.record import Message, Record
-from certkeeper.core.settings import Settings, SettingsError, parse
+from certkeeper.core.settings import Settings
 from certkeeper.core.value_reader import ScheduleProblem
 from rotation_protocol.codec import encode_alert, encode_health, time_text
 from rotation_protocol.messages import ReadinessCheck
@@ -135,7 +135,7 @@ def _on_event(
     if isinstance(event, events.ConfigurationRead):
         return _on_configuration(monitor, event.values, now, rules)
     if isinstance(event, events.ValidationAsked):
-        return monitor, (_validity(event, rules),)
+        return monitor, (configuring.validity(event, rules.schedule_problem),)
     if isinstance(event, events.Inspected):
         return _on_inspected(monitor, event.inventory, now, rules, further_checks)
     if isinstance(event, events.InspectionFailed):
@@ -204,42 +204,13 @@ def _schedule(monitor: Monitor, now: Moment, rules: Rules) -> Monitor:
 def _on_configuration(
     monitor: Monitor, values: Mapping[str, Any], now: Moment, rules: Rules
 ) -> Step:
-    """A valid configuration is in force at once; any other is reported, and changes nothing."""
-    try:
-        settings = parse(values, rules.schedule_problem)
-    except SettingsError as error:
-        said = tuple(str(problem) for problem in error.problems)
-        logs = tuple(
-            Log("configuration-refused", {"key": p.key, "problem": str(p)}, effects.ERROR)
-            for p in error.problems
-        )
-        if said != monitor.refused_configuration or monitor.check_now_at is not None:
-            monitor = _check_soon(replace(monitor, refused_configuration=said), now)
-        return monitor, logs
-    if settings == monitor.settings and not monitor.refused_configuration:
-        if monitor.check_now_at is not None:
-            monitor = _check_soon(monitor, now)
-        return monitor, (effects.KeepConfiguration(values), effects.SetLogLevel(settings.log_level))
-    monitor = replace(monitor, settings=settings, refused_configuration=())
-    notes = tuple(Log("configuration-note", {"note": n}, effects.WARN) for n in settings.notes)
-    return _check_soon(monitor, now), (
-        effects.SetLogLevel(settings.log_level),
-        Log("configuration-applied", {"schedule": settings.schedule}),
-        *notes,
-        effects.KeepConfiguration(values),
-    )
-
-
-def _check_soon(monitor: Monitor, now: Moment) -> Monitor:
-    return replace(monitor, check_now_at=now.monotonic)
-
-
-def _validity(event: events.ValidationAsked, rules: Rules) -> Effect:
-    try:
-        parse(event.values, rules.schedule_problem)
-    except SettingsError as error:
-        return effects.ReportValidity(event.deployment_id, str(error))
-    return effects.ReportValidity(event.deployment_id, "")
+    """A first or another configuration is followed by a check."""
+    refused = monitor.refused_configuration
+    judged = configuring.judged(values, monitor.settings, refused, rules.schedule_problem)
+    if judged.changed or monitor.check_now_at is not None:
+        monitor = replace(monitor, check_now_at=now.monotonic)
+    monitor = replace(monitor, settings=judged.settings, refused_configuration=judged.refused)
+    return monitor, judged.effects
 
 
 # -- one check ----------------------------------------------------------------------
