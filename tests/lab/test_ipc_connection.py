@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import stat
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -24,22 +23,7 @@ from tests.lab.ipc_device import (
     Device,
     Events,
     RecordedMqtt,
-    running_device,
 )
-
-
-@pytest.fixture(params=["classic", "lite"])
-def device(request: pytest.FixtureRequest) -> Iterator[Device]:
-    with running_device(request.param) as device:
-        device.install()
-        yield device
-
-
-@pytest.fixture
-def classic() -> Iterator[Device]:
-    with running_device("classic") as device:
-        device.install()
-        yield device
 
 
 def answers(client: Any) -> bool:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import concurrent.futures
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -22,20 +21,6 @@ from tests.lab.ipc_device import (
     policies,
     running_device,
 )
-
-
-@pytest.fixture
-def classic() -> Iterator[Device]:
-    with running_device("classic") as device:
-        device.install()
-        yield device
-
-
-@pytest.fixture
-def lite() -> Iterator[Device]:
-    with running_device("lite") as device:
-        device.install()
-        yield device
 
 
 @pytest.mark.parametrize("runtime", ["classic", "lite"])

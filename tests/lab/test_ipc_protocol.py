@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -26,29 +25,7 @@ from tests.lab.ipc_device import (
     connect,
     connected,
     request,
-    running_device,
 )
-
-
-@pytest.fixture(params=["classic", "lite"])
-def device(request: pytest.FixtureRequest) -> Iterator[Device]:
-    with running_device(request.param) as device:
-        device.install()
-        yield device
-
-
-@pytest.fixture
-def classic() -> Iterator[Device]:
-    with running_device("classic") as device:
-        device.install()
-        yield device
-
-
-@pytest.fixture
-def lite() -> Iterator[Device]:
-    with running_device("lite") as device:
-        device.install()
-        yield device
 
 
 @pytest.mark.parametrize(
