@@ -190,10 +190,22 @@ def test_refused_message_keeps_its_place() -> None:
     device.pass_time(8 * DAY)
     device.answer = refused
     device.connect()
-    device.pass_time(HOUR)
+    assert len(device.handed) == 1
     device.answer = takes_all
-    device.pass_time(HOUR)
+    device.pass_time(HOUR / 2)
     assert rungs(device) == [7, 3, 1, "expired"]
+
+
+def test_answer_lost_with_the_connection_is_not_waited_for() -> None:
+    """A message whose answer can no longer come is handed over by the next connection, at once."""
+    device = Device(ending_in(6 * DAY))
+    device.answer = keeps_silent
+    device.connect()
+    device.check()
+    device.disconnect()
+    device.answer = takes_all
+    device.connect()
+    assert rungs(device) == [7]
 
 
 def test_forbidden_topic_holds_up_no_other() -> None:

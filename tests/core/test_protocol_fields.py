@@ -169,6 +169,16 @@ def test_payload_that_is_no_message(decode: Decoder, payload: bytes) -> None:
         decode(payload)
 
 
+@pytest.mark.parametrize("message", [ALERT, HEALTH])
+def test_largest_message(message: Alert | Health) -> None:
+    """AWS IoT carries 128 KiB; a byte more is refused unread, however well it is made."""
+    payload = encode(message)
+    largest = payload + b" " * (MAX_MESSAGE_BYTES - len(payload))
+    assert decode(message)(largest) == message
+    with pytest.raises(WireError, match="larger than 131072 bytes"):
+        decode(message)(largest + b" ")
+
+
 @DECODERS
 @examples(100)
 @given(st.binary(max_size=60) | any_json.map(lambda value: json.dumps(value).encode()))
