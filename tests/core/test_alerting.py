@@ -82,6 +82,12 @@ def test_unreadable_certificate_is_alerted(role: Role, critical: bool) -> None:
     assert (alert.certificate_id, alert.deadline, alert.days_remaining) == (None, None, None)
 
 
+def test_certificate_in_a_token_is_not_critical() -> None:
+    """A core certificate in a PKCS#11 token cannot be watched, but nothing is wrong with it."""
+    (finding,) = findings(inventory(replace(UNREADABLE, problem=ReadProblem.PKCS11)))
+    assert (finding.type, finding.critical) == (AlertType.UNREADABLE, False)
+
+
 def test_unreadable_files_are_told_apart_by_path() -> None:
     """Two unreadable files are two findings, since there is no certificate to name them."""
     other = replace(UNREADABLE, role=Role.WATCHED, source="/other.pem")

@@ -278,6 +278,16 @@ def test_full_outbox_keeps_what_was_on_its_way_from_coming_twice() -> None:
     assert [message.key for message in device.cloud] == [message.key for message in flood]
 
 
+def test_full_outbox_says_what_it_gives_up() -> None:
+    """Messages that are dropped for want of room leave a line with their number."""
+    device = Device(ending_in(6 * DAY))
+    flood = [Message(str(n), "t", "p") for n in range(MAX_WAITING)]
+    device.monitor = replace(device.monitor, record=device.monitor.record.with_waiting(*flood))
+    device.check()
+    (said,) = device.said("outbox-full")
+    assert said.details == {"messages": 2, "waiting": MAX_WAITING}
+
+
 def test_alert_says_when_it_was_raised_not_when_it_was_sent() -> None:
     """A week later, the payload is still the one that was kept."""
     device = Device(ending_in(6 * DAY))

@@ -7,7 +7,7 @@ import pytest
 from certkeeper.core import effects, events
 from certkeeper.core.effects import Effect
 from certkeeper.core.events import Event, Moment, Tick
-from certkeeper.core.link import CONNECT_TIMEOUT, Link, step
+from certkeeper.core.link import CONNECT_TIMEOUT, STEADY_SECONDS, Link, step
 from certkeeper.core.record import Message
 from rotation_protocol.reasons import CheckStatus
 from tests.core.world import NOW
@@ -203,8 +203,9 @@ def test_what_lite_does_not_offer_is_no_fault() -> None:
     assert log.level == effects.DEBUG
 
 
-def test_backoff_starts_afresh_once_subscribed() -> None:
-    """A connection that served resets the count; one that was only accepted does not."""
+def test_backoff_starts_afresh_after_a_steady_connection() -> None:
+    """A connection that lasted resets the count; one that ended at once, served or not, does
+    not: such a nucleus is asked less and less."""
     line = Line()
     for _ in range(10):
         line.connect()
@@ -212,6 +213,11 @@ def test_backoff_starts_afresh_once_subscribed() -> None:
     assert line.link.failures == 10
     line.connect()
     line.give(events.Subscribed(line.link.attempt, UPDATES))
+    line.give(events.Disconnected(line.link.attempt, "closed"))
+    assert line.link.failures == 11
+    line.connect()
+    line.give(events.Subscribed(line.link.attempt, UPDATES))
+    line.now += STEADY_SECONDS
     line.give(events.Disconnected(line.link.attempt, "closed"))
     assert line.wait_and_tick() <= 1
 

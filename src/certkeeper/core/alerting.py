@@ -19,7 +19,7 @@ from certkeeper.core.threshold import Threshold, span
 from certkeeper.core.wording import shortened
 from rotation_protocol import messages
 from rotation_protocol.messages import Alert
-from rotation_protocol.reasons import SENTENCES, AlertType
+from rotation_protocol.reasons import SENTENCES, AlertType, ReadProblem
 
 WARNING = "WARNING"
 CRITICAL = "CRITICAL"
@@ -124,7 +124,8 @@ def _unreadable(reading: Reading) -> Finding:
     problem = reading.problem
     why = SENTENCES[problem] if problem else ""
     detail = f"{why} {reading.detail}".strip()
-    critical = reading.role is Role.CORE_DEVICE
+    # A certificate in a token is where somebody put it: not watched, yet not lost either.
+    critical = reading.role is Role.CORE_DEVICE and problem is not ReadProblem.PKCS11
     return Finding(reading, AlertType.UNREADABLE, "unreadable", "unreadable", critical, detail)
 
 

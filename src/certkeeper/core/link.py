@@ -19,6 +19,9 @@ from rotation_protocol.reasons import CheckStatus, ReadinessCheckName
 BACKOFF = Backoff(timedelta(seconds=1), timedelta(minutes=1))
 #: The nucleus answers on a local socket; longer than this it does not answer at all.
 CONNECT_TIMEOUT = 15.0
+#: A connection that ends sooner counts as one more failure: a nucleus that accepts and then
+#: hangs up must not be asked every second.
+STEADY_SECONDS = 60.0
 REMEDY_UNAUTHORIZED = (
     "the accessControl in effect is not the recipe's: look for accessControl in the "
     "deployment's configuration update, and reset it"
@@ -77,8 +80,7 @@ def step(link: Link, event: Event, now: Moment) -> Step:
             return link, ()
         return _on_disconnected(link, event.reason, now)
     if isinstance(event, events.Subscribed):
-        # Only now: a nucleus that accepts and then hangs up must not be asked every second.
-        up = replace(link, subscribed=link.subscribed | {event.subscription}, failures=0)
+        up = replace(link, subscribed=link.subscribed | {event.subscription})
         return up, (Log("subscribed", {"to": event.subscription}),)
     if isinstance(event, events.SubscriptionRefused):
         return replace(link, refused=(*link.refused, event)), (_refusal(event),)
@@ -111,7 +113,9 @@ def _on_tick(link: Link, now: Moment) -> Step:
 
 
 def _on_disconnected(link: Link, reason: str, now: Moment) -> Step:
-    failures = link.failures + 1
+    since = link.since if link.connected else None
+    steady = since is not None and now.monotonic - since >= STEADY_SECONDS
+    failures = 1 if steady else link.failures + 1
     wait = BACKOFF.delay(failures, link.seed).total_seconds()
     down = replace(
         link,

@@ -275,6 +275,10 @@ def _on_signed(monitor: Monitor, event: events.AlertsSigned) -> Step:
     record = record.with_waiting(*waiting, raised.health)
     record = replace(record, last_health=raised.health.payload)
     logs: list[Effect] = []
+    given_up = monitor.record.left_out(record)
+    if given_up:
+        details = {"messages": given_up, "waiting": len(record.waiting)}
+        logs.append(Log("outbox-full", details, effects.ERROR))
     if event.problem:
         logs.append(Log("alerts-unsigned", {"reason": event.problem}, effects.WARN))
     logs.extend(alert_line(alert) for alert in event.alerts)

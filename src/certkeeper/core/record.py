@@ -54,6 +54,11 @@ class Record:
         kept = tuple(message for message in self.waiting if message.key not in keys)
         return replace(self, waiting=(kept + messages)[-MAX_WAITING:])
 
+    def left_out(self, then: Record) -> int:
+        """How many messages that waited here were given up for want of room in ``then``."""
+        keys = {message.key for message in then.waiting}
+        return sum(1 for message in self.waiting if message.key not in keys)
+
     def without(self, sent: Message) -> Record:
         """The record once ``sent`` has been delivered. One that replaced it meanwhile stays."""
         return replace(self, waiting=tuple(m for m in self.waiting if m != sent))
