@@ -8,6 +8,7 @@ wrong type is a WireError that names the field; unknown fields are ignored.
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import replace
 from datetime import datetime, timezone
@@ -25,6 +26,9 @@ from rotation_protocol.reasons import AlertType, CheckStatus, DeadlineReason, Re
 VERSION = 1
 MAX_MESSAGE_BYTES = 128 * 1024
 _LARGEST_EXACT_INTEGER = 2**53 - 1
+
+#: https://docs.aws.amazon.com/iot/latest/apireference/API_CreateJob.html
+_JOB_ID = re.compile(r"[a-zA-Z0-9_-]{1,64}")
 
 E = TypeVar("E", bound=Enum)
 
@@ -126,7 +130,7 @@ def encode_health(health: Health) -> bytes:
 
 def decode_alert(payload: bytes) -> Alert:
     """The alert in a message. Raises WireError."""
-    fields = _Fields.of(payload)
+    fields = Fields.of(payload)
     fields.version()
     days = fields.optional("daysRemaining", int)
     return Alert(
@@ -157,7 +161,7 @@ def decode_alert(payload: bytes) -> Alert:
 
 def decode_health(payload: bytes) -> Health:
     """The health report in a message. Raises WireError."""
-    fields = _Fields.of(payload)
+    fields = Fields.of(payload)
     fields.version()
     return Health(
         thing_name=fields.required("thingName", str),
@@ -246,7 +250,7 @@ def _optional_time(moment: datetime | None) -> str | None:
     return None if moment is None else time_text(moment)
 
 
-class _Fields:
+class Fields:
     """The fields of one JSON object, each asked for by name and type."""
 
     def __init__(self, fields: Mapping[str, Any], where: str = "") -> None:
@@ -254,7 +258,7 @@ class _Fields:
         self._where = where
 
     @classmethod
-    def of(cls, payload: bytes) -> _Fields:
+    def of(cls, payload: bytes) -> Fields:
         if len(payload) > MAX_MESSAGE_BYTES:
             raise WireError(f"the message is larger than {MAX_MESSAGE_BYTES} bytes")
         try:
@@ -280,6 +284,17 @@ class _Fields:
     def version(self) -> None:
         if self.required("version", int) != VERSION:
             raise WireError(f"version is not {VERSION}")
+
+    def job_id(self) -> str:
+        """The field ``jobId``, which is also a level of topics: of the Jobs API's form only."""
+        value: str = self.required("jobId", str)
+        if not _JOB_ID.fullmatch(value):
+            raise WireError(f"{self._where}jobId is not a job's id")
+        return value
+
+    def nested(self, name: str) -> Fields | None:
+        value = self.optional(name, dict)
+        return None if value is None else Fields(value, f"{name}.")
 
     def threshold(self, name: str) -> int | str:
         value = self._fields.get(name)
@@ -308,8 +323,8 @@ class _Fields:
     def optional_enum(self, name: str, kind: type[E]) -> E | None:
         return None if self._fields.get(name) is None else self.enum(name, kind)
 
-    def items(self, name: str) -> list[_Fields]:
+    def items(self, name: str) -> list[Fields]:
         value = self.required(name, list)
         if not all(isinstance(item, dict) for item in value):
             raise WireError(f"{self._where}{name} holds something that is not an object")
-        return [_Fields(item, f"{name}[{index}].") for index, item in enumerate(value)]
+        return [Fields(item, f"{name}[{index}].") for index, item in enumerate(value)]

@@ -67,6 +67,55 @@ class CheckStatus(str, Enum):
     UNKNOWN = "unknown"
 
 
+class FailureReason(str, Enum):
+    """Why a rotation ended without a new certificate (``reason`` in the job's statusDetails)."""
+
+    CREDENTIALS_UNREADABLE = "credentials-unreadable"
+    KEY_NOT_SUPPORTED = "key-not-supported"
+    STORE_FAILED = "store-failed"
+    STORE_FULL = "store-full"
+    STORE_NOT_REPLACEABLE = "store-not-replaceable"
+    JOURNAL_FAILED = "journal-failed"
+    JOURNAL_UNREADABLE = "journal-unreadable"
+    CREATE_REJECTED = "create-rejected"
+    CREATE_UNANSWERED = "create-unanswered"
+    CERTIFICATE_GARBAGE = "certificate-garbage"
+    CERTIFICATE_OTHER_KEY = "certificate-other-key"
+    CERTIFICATE_OTHER_SUBJECT = "certificate-other-subject"
+    CERTIFICATE_NOT_YET_VALID = "certificate-not-yet-valid"
+    CERTIFICATE_EXPIRED = "certificate-expired"
+    PROBE_REFUSED = "probe-refused"
+    PROBE_UNREACHABLE = "probe-unreachable"
+    DEAD_MAN_FAILED = "dead-man-failed"
+    RECONNECT_FAILED = "reconnect-failed"
+    PROVE_UNANSWERED = "prove-unanswered"
+    COMMIT_REJECTED = "commit-rejected"
+    CERTIFICATE_REFUSED = "certificate-refused"
+    INTERRUPTED = "interrupted"
+    JOB_GONE = "job-gone"
+    INTERNAL_ERROR = "internal-error"
+
+
+class RejectionCode(str, Enum):
+    """Why the cloud did not do what a device asked (``errorCode`` of a rejected answer)."""
+
+    INVALID_REQUEST = "invalid-request"
+    NOT_ALLOWED = "not-allowed"
+    NO_SUCH_JOB = "no-such-job"
+    JOB_ENDED = "job-ended"
+    OTHER_PRINCIPAL = "other-principal"
+    NOT_ISSUED = "not-issued"
+    CSR_REFUSED = "csr-refused"
+    BUSY = "busy"
+    THROTTLED = "throttled"
+    INTERNAL = "internal"
+
+    @property
+    def may_be_asked_again(self) -> bool:
+        """Whether the same request may succeed later."""
+        return self in (RejectionCode.BUSY, RejectionCode.THROTTLED, RejectionCode.INTERNAL)
+
+
 SENTENCES = {
     AlertType.EXPIRING: "The certificate's deadline is near.",
     AlertType.EXPIRED: "The certificate, or the CA that issued it, has expired.",
@@ -85,6 +134,40 @@ SENTENCES = {
     ReadProblem.TOO_LARGE: "The file is larger than any certificate file.",
     ReadProblem.NOT_A_CERTIFICATE: "The file holds no X.509 certificate.",
     ReadProblem.PKCS11: "The certificate is kept in a PKCS#11 token, which is not read.",
+    FailureReason.CREDENTIALS_UNREADABLE: "The current certificate or key cannot be read.",
+    FailureReason.KEY_NOT_SUPPORTED: "A key or signature of the wanted kind cannot be made.",
+    FailureReason.STORE_FAILED: "The new pair could not be kept beside the old one.",
+    FailureReason.STORE_FULL: "There is no room for a second pair.",
+    FailureReason.STORE_NOT_REPLACEABLE: "The credential files cannot be renamed over.",
+    FailureReason.JOURNAL_FAILED: "What the rotation does could not be written down.",
+    FailureReason.JOURNAL_UNREADABLE: "The journal of an interrupted rotation was damaged.",
+    FailureReason.CREATE_REJECTED: "The cloud refused to issue a certificate.",
+    FailureReason.CREATE_UNANSWERED: "The cloud did not answer the request for a certificate.",
+    FailureReason.CERTIFICATE_GARBAGE: "What the cloud sent is no certificate.",
+    FailureReason.CERTIFICATE_OTHER_KEY: "The issued certificate is for another key.",
+    FailureReason.CERTIFICATE_OTHER_SUBJECT: "The issued certificate has another subject.",
+    FailureReason.CERTIFICATE_NOT_YET_VALID: "The issued certificate is not valid yet.",
+    FailureReason.CERTIFICATE_EXPIRED: "The issued certificate has already ended.",
+    FailureReason.PROBE_REFUSED: "AWS IoT does not let the new certificate in.",
+    FailureReason.PROBE_UNREACHABLE: "The new certificate could not be tried.",
+    FailureReason.DEAD_MAN_FAILED: "The dead-man's switch could not be armed.",
+    FailureReason.RECONNECT_FAILED: "The nucleus could not be made to use the new pair.",
+    FailureReason.PROVE_UNANSWERED: "Over the new certificate no answer came in time.",
+    FailureReason.COMMIT_REJECTED: "The cloud refused to commit the new certificate.",
+    FailureReason.CERTIFICATE_REFUSED: "The new certificate was let in no more.",
+    FailureReason.INTERRUPTED: "The device restarted before the new pair was complete.",
+    FailureReason.JOB_GONE: "The job was cancelled, deleted or timed out under way.",
+    FailureReason.INTERNAL_ERROR: "A fault of the component itself; the log has it.",
+    RejectionCode.INVALID_REQUEST: "The message is malformed.",
+    RejectionCode.NOT_ALLOWED: "The sender's certificate is not this thing's.",
+    RejectionCode.NO_SUCH_JOB: "There is no such rotation job for this thing.",
+    RejectionCode.JOB_ENDED: "The job has ended.",
+    RejectionCode.OTHER_PRINCIPAL: "The connection does not use the certificate issued.",
+    RejectionCode.NOT_ISSUED: "No certificate was issued for this job.",
+    RejectionCode.CSR_REFUSED: "No certificate can be issued for this CSR.",
+    RejectionCode.BUSY: "Another request for this thing is being worked on.",
+    RejectionCode.THROTTLED: "AWS is busy; ask again later.",
+    RejectionCode.INTERNAL: "The backend failed; its operators were told.",
     ReadinessCheckName.CREDENTIALS_FOUND: "Where the nucleus keeps its certificate and key.",
     ReadinessCheckName.CERTIFICATE_READABLE: "The core device certificate can be read.",
     ReadinessCheckName.KEY_READABLE: "The private key can be read by us, and by nobody else.",

@@ -10,6 +10,15 @@ from __future__ import annotations
 ALERTS = "greengrass/alerts/certificates"
 HEALTH = "greengrass/health/certificates"
 
+#: What a device asks of the cloud in a rotation (``rotation``).
+CREATE = "create"
+COMMIT = "commit"
+REQUEST = "request"
+
+#: The default of ``topicPrefix``; with the other one the peer's backend is spoken to.
+PREFIX = "certkeeper"
+PEER_PREFIX = "awslabs"
+
 MAX_TOPIC_BYTES = 256
 MAX_TOPIC_SLASHES = 7
 
@@ -29,3 +38,16 @@ def topic_problem(topic: str) -> str | None:
     if not topic.isprintable():
         return "holds a control character"
     return None
+
+
+def rotation(prefix: str, thing_name: str, action: str) -> str:
+    """Where a device asks for ``action``; the answers come on ``/accepted`` and ``/rejected``."""
+    return f"{prefix}/things/{thing_name}/certificate/{action}"
+
+
+def jobs(thing_name: str, rest: str) -> str:
+    """A topic of the AWS IoT Jobs service for a thing, such as ``jobs(thing, "notify-next")``.
+
+    https://docs.aws.amazon.com/iot/latest/developerguide/jobs-mqtt-api.html
+    """
+    return f"$aws/things/{thing_name}/jobs/{rest}"

@@ -35,8 +35,10 @@ from rotation_protocol.reasons import (
     AlertType,
     CheckStatus,
     DeadlineReason,
+    FailureReason,
     ReadinessCheckName,
     ReadProblem,
+    RejectionCode,
 )
 from tests.greengrass_root import another_key, certificate_pem, install, key_of
 from tests.packaging.source import PROJECT, SRC, dotted, project_files, shipped
@@ -208,6 +210,8 @@ def test_every_log_event_is_explained() -> None:
     [
         ("protocol.md", "Types", AlertType),
         ("protocol.md", "Deadline reasons", DeadlineReason),
+        ("protocol.md", "Rejection codes", RejectionCode),
+        ("protocol.md", "Failure reasons", FailureReason),
         ("troubleshooting.md", "Alerts", AlertType),
         ("operations.md", "What an alert asks for", AlertType),
         ("troubleshooting.md", "Why a certificate cannot be read", ReadProblem),
