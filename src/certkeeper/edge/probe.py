@@ -26,6 +26,11 @@ MAX_ANSWER = 64 * 1024
 #: An endpoint may name its port; AWS's do not. The data endpoint speaks HTTPS on 8443.
 CREDENTIALS_PORT = 443
 DATA_PORT = 8443
+#: The alerts that are about our certificate (RFC 5246, section 7.2.2), as OpenSSL names them.
+_REFUSALS = (
+    *("ALERT_BAD_CERTIFICATE", "ALERT_CERTIFICATE_", "ALERT_UNKNOWN_CA", "ALERT_ACCESS_DENIED"),
+    *("ALERT_UNSUPPORTED_CERTIFICATE", "ALERT_DECRYPT_ERROR"),
+)
 _NOT_PRINTABLE = re.compile(r"[^\x20-\x7e]+")
 
 
@@ -88,7 +93,9 @@ class _NoTrust(Exception):
 
 def _context(root_ca: Path, certificate: Path, private_key: Path) -> ssl.SSLContext:
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    # In TLS 1.3 the client is done before the server has looked at its certificate, and a
+    # refusal may be lost behind the request that is sent meanwhile (RFC 8446, section 2).
+    context.minimum_version = context.maximum_version = ssl.TLSVersion.TLSv1_2
     try:
         context.load_verify_locations(root_ca)
     except OSError as error:
@@ -162,7 +169,7 @@ def _get(
             return Probed(Verdict.UNREACHABLE, f"{host}: {_reason(e)}")
         return Probed(Verdict.UNCLEAR, f"{host} closed the connection ({type(e).__name__})")
     except ssl.SSLError as error:
-        if "ALERT" in (error.reason or ""):
+        if any(name in (error.reason or "") for name in _REFUSALS):
             return Probed(Verdict.REFUSED, f"{host} refuses the certificate: {_reason(error)}")
         return Probed(Verdict.UNCLEAR, f"{host}: {_reason(error)}")
     except (OSError, ValueError) as error:
