@@ -24,7 +24,8 @@ from certkeeper.edge import inventory_json, schedule
 from certkeeper.edge.clock import SystemClock
 from certkeeper.edge.inspection import Request, inspect
 from certkeeper.edge.state_files import ConfigurationFile, RecordFile
-from rotation_protocol.codec import WireError, decode_health, time_text
+from rotation_protocol.codec import decode_health
+from rotation_protocol.fields import WireError, time_text
 from rotation_protocol.messages import ReadinessCheck
 from rotation_protocol.reasons import AlertType, CheckStatus, ReadinessCheckName
 

@@ -11,7 +11,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta, timezone
 
-from rotation_protocol.codec import Fields, WireError, canonical
+from rotation_protocol.codec import canonical
+from rotation_protocol.fields import Fields, WireError
 
 ROTATE = "ROTATE_CERTIFICATE"
 #: The peer's rule looks for this name, so every update carries it.

@@ -11,7 +11,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from rotation_protocol.codec import Fields, WireError, canonical
+from rotation_protocol.codec import canonical
+from rotation_protocol.fields import Fields, WireError
 from rotation_protocol.reasons import RejectionCode
 
 #: https://docs.aws.amazon.com/iot/latest/apireference/API_CreateCertificateFromCsr.html

@@ -14,7 +14,8 @@ from certkeeper.core.certificate import Inventory
 from certkeeper.core.record import Record
 from certkeeper.core.settings import Settings
 from certkeeper.edge.state_files import RecordFile
-from rotation_protocol.codec import encode_health, time_text
+from rotation_protocol.codec import encode_health
+from rotation_protocol.fields import time_text
 from rotation_protocol.messages import Health, ReadinessCheck
 from rotation_protocol.reasons import CheckStatus, ReadinessCheckName
 from tests.commands.command_line import Answer, certkeeper

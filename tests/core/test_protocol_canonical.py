@@ -11,7 +11,8 @@ import rfc8785
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rotation_protocol.codec import WireError, canonical, parse_time, time_text
+from rotation_protocol.codec import canonical
+from rotation_protocol.fields import WireError, parse_time, time_text
 from tests.core.strategies import examples, times
 
 MAX = 2**53 - 1

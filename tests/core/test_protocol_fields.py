@@ -11,14 +11,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rotation_protocol.codec import (
-    MAX_MESSAGE_BYTES,
-    WireError,
-    decode_alert,
-    decode_health,
-    encode_alert,
-    encode_health,
-)
+from rotation_protocol.codec import decode_alert, decode_health, encode_alert, encode_health
+from rotation_protocol.fields import MAX_MESSAGE_BYTES, WireError
 from rotation_protocol.messages import Alert, Health
 from tests.core.messages import ALERT, HEALTH
 from tests.core.strategies import any_json, examples

@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rotation_protocol import jobs, topics
-from rotation_protocol.codec import WireError
+from rotation_protocol.fields import WireError
 from rotation_protocol.jobs import JobExecution, JobRejected, NextJob, UpdateAccepted
 
 #: As the developer guide shows it ("Jobs device MQTT API", DescribeJobExecution).

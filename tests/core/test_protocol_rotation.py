@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rotation_protocol import rotation, topics
-from rotation_protocol.codec import MAX_MESSAGE_BYTES, WireError
+from rotation_protocol.fields import MAX_MESSAGE_BYTES, WireError
 from rotation_protocol.reasons import RejectionCode
 from rotation_protocol.rotation import (
     CommitRequest,

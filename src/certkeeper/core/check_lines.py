@@ -8,7 +8,7 @@ from certkeeper.core import effects
 from certkeeper.core.alerting import Verdict
 from certkeeper.core.deadline import whole_days
 from certkeeper.core.effects import Effect, Log
-from rotation_protocol.codec import time_text
+from rotation_protocol.fields import time_text
 from rotation_protocol.messages import Alert
 
 

@@ -31,7 +31,8 @@ from certkeeper.core.outbox import Outbox
 from certkeeper.core.record import Message, Record
 from certkeeper.core.settings import Settings
 from certkeeper.core.value_reader import ScheduleProblem
-from rotation_protocol.codec import encode_alert, encode_health, time_text
+from rotation_protocol.codec import encode_alert, encode_health
+from rotation_protocol.fields import time_text
 from rotation_protocol.messages import ReadinessCheck
 
 HEALTH_KEY = "health"

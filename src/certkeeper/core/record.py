@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
-from rotation_protocol.codec import parse_time, time_text
+from rotation_protocol.fields import parse_time, time_text
 
 VERSION = 1
 #: Two a day for every watched certificate would take weeks offline to get here.

@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import Any
 
 from certkeeper.core.certificate import CertificateFacts, Inventory, PairState, Reading, Role
-from rotation_protocol.codec import parse_time, time_text
+from rotation_protocol.fields import parse_time, time_text
 from rotation_protocol.messages import ReadinessCheck
 from rotation_protocol.reasons import CheckStatus, ReadinessCheckName, ReadProblem
 
