@@ -96,6 +96,11 @@ def decode(content: bytes) -> Journal:
 
 def _problem(journal: Journal) -> str:
     """Why no rotation of ours can have written this, in words; empty if one can."""
+    texts = (journal.job_id, journal.csr, journal.certificate_id, journal.session)
+    if not all(text is None or isinstance(text, str) for text in (*texts, journal.detail)):
+        return "it holds something else where there should be text"
+    if any(type(count) is not int or count < 0 for count in (journal.reconnects, journal.starts)):
+        return "it holds something else where there should be a count"
     slots = (journal.old_slot, journal.new_slot)
     if any(slot not in (None, *SLOTS) for slot in slots):
         return "it names a slot that there is not"
