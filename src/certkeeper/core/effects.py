@@ -94,6 +94,114 @@ class Publish:
     message: Message
 
 
+# -- rotation: done in the rotating child, in order; each is answered by the event named ------
+
+
+@dataclass(frozen=True)
+class Survey:
+    """Look at the store and its journal; answered by Surveyed or SurveyFailed."""
+
+    settings: Settings
+
+
+@dataclass(frozen=True)
+class Prepare:
+    """Make a new key in the spare slot, and a CSR for it; answered by Prepared or StepFailed."""
+
+    key_algorithm: str
+    signing_algorithm: str
+
+
+@dataclass(frozen=True)
+class Stage:
+    """Check what the cloud issued for ``csr`` and keep it beside its key; answered by Staged
+    or StepFailed."""
+
+    slot: str
+    csr: str
+    certificate_pem: str
+
+
+@dataclass(frozen=True)
+class Probe:
+    """Try the pairs in these slots with AWS IoT; answered by Probed."""
+
+    slots: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Arm:
+    """Arm the dead-man's switch: in ``seconds`` it goes back from the new slot to the old one
+    unless it is disarmed; answered by Armed or StepFailed."""
+
+    old_slot: str
+    new_slot: str
+    seconds: int
+
+
+@dataclass(frozen=True)
+class Activate:
+    """Make the nucleus's paths lead to this slot; answered by Activated or StepFailed."""
+
+    slot: str
+
+
+@dataclass(frozen=True)
+class Reconnect:
+    """Make the nucleus use what its paths lead to, the stronger the larger the number; answered
+    by Reconnected or StepFailed."""
+
+    strength: int
+
+
+@dataclass(frozen=True)
+class Disarm:
+    """Disarm the dead-man's switch; answered by Disarmed or StepFailed."""
+
+
+@dataclass(frozen=True)
+class Wipe:
+    """Remove the pair in this slot, unless it is the one in use; answered by Wiped or
+    StepFailed."""
+
+    slot: str
+
+
+@dataclass(frozen=True)
+class EndRotator:
+    """The rotating child is not needed for now."""
+
+
+@dataclass(frozen=True)
+class Send:
+    """Hand a message of the rotation to the nucleus, QoS 1; answered by SendFailed if at all:
+    what counts is the cloud's own answer."""
+
+    topic: str
+    payload: bytes = field(repr=False)
+
+
+@dataclass(frozen=True)
+class SubscribeJobs:
+    """Subscribe to what the cloud says of jobs and certificates."""
+
+    attempt: int
+    topic_prefix: str
+
+
+@dataclass(frozen=True)
+class DeferUpdate:
+    """Ask the nucleus to hold a deployment back for so long."""
+
+    deployment_id: str
+    milliseconds: int
+
+
+#: What the rotating child does.
+RotatorStep = Union[
+    Survey, Prepare, Stage, Probe, Arm, Activate, Reconnect, Disarm, Wipe, EndRotator
+]
+
 Effect = Union[
     Log,
     Connect,
@@ -106,4 +214,8 @@ Effect = Union[
     Inspect,
     SignAlerts,
     Publish,
+    RotatorStep,
+    Send,
+    SubscribeJobs,
+    DeferUpdate,
 ]
