@@ -1,8 +1,8 @@
 """What moto 5.2.5 gets wrong about AWS IoT, put right while an account is open.
 
 Each correction replaces one attribute of moto's iot backend, and its docstring says
-why. What moto checks by itself (duplicates, deleting what is ACTIVE or attached)
-stays moto's. Left as they are, because nothing here needs them yet: the lists have
+why; those of jobs are in moto_jobs.py. What moto checks by itself (duplicates,
+deleting what is ACTIVE or attached) stays moto's. Left as they are, because nothing here needs them yet: the lists have
 no pages, DescribeCertificate knows no certificateMode and no caCertificateId, and
 CreateThing replaces a thing of the same name.
 """
@@ -23,8 +23,10 @@ from moto.iot.exceptions import IoTClientError
 from moto.iot.models import FakeCertificate, FakeThingGroup, IoTBackend
 from moto.iot.responses import IoTResponse
 
+from lab.account import moto_jobs
 from lab.account.authority import Authority, CsrRefused
 from lab.account.policies import POLICY_MAX_CHARACTERS, policy_characters
+from lab.jobs.service import Jobs
 
 WRITTEN_FOR = "5.2.5"
 
@@ -45,11 +47,11 @@ _corrections: list[tuple[type, str, object]] = [
 
 
 @contextmanager
-def corrected_moto(iot_authority: Authority) -> Iterator[None]:
+def corrected_moto(iot_authority: Authority, jobs: Jobs) -> Iterator[None]:
     """Applies every correction, and takes all of them back at the end.
 
-    ``iot_authority`` signs what AWS IoT would sign. Raises MotoVersionUnknown, with
-    nothing changed, if moto is not the version that they were written for.
+    ``iot_authority`` signs what AWS IoT would sign, ``jobs`` is its Jobs service. Raises
+    MotoVersionUnknown, with nothing changed, if moto is not the version that they were written for.
     """
     if moto.__version__ != WRITTEN_FOR:
         raise MotoVersionUnknown(
@@ -57,8 +59,12 @@ def corrected_moto(iot_authority: Authority) -> Iterator[None]:
             f"{moto.__version__} is installed: install requirements/lab.txt, or check each "
             "correction against the new moto/iot and raise WRITTEN_FOR"
         )
+    services: list[tuple[type, str, object]] = [
+        (IoTBackend, "iot_authority", iot_authority),
+        (IoTBackend, "jobs_service", jobs),
+    ]
     with ExitStack() as taken_back:
-        for owner, name, value in [(IoTBackend, "iot_authority", iot_authority), *_corrections]:
+        for owner, name, value in [*services, *_corrections, *moto_jobs.CORRECTIONS]:
             taken_back.callback(_restore, owner, name, vars(owner).get(name, _ABSENT))
             setattr(owner, name, value)
         yield

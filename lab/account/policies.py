@@ -9,6 +9,8 @@ from __future__ import annotations
 import json
 from typing import Any
 
+from rotation_protocol import topics
+
 # The role alias that Greengrass's installer makes.
 DEFAULT_ROLE_ALIAS = "GreengrassCoreTokenExchangeRoleAlias"
 
@@ -25,14 +27,19 @@ def policy_characters(document: str) -> int:
 
 
 def core_device_policy(
-    thing_name: str, *, region: str, account_id: str, role_alias: str = DEFAULT_ROLE_ALIAS
+    thing_name: str,
+    *,
+    region: str,
+    account_id: str,
+    role_alias: str = DEFAULT_ROLE_ALIAS,
+    topic_prefix: str = topics.PREFIX,
 ) -> dict[str, Any]:
     """The policy document for the certificates of the core device ``thing_name``.
 
     The thing's name is spelled out, because thing policy variables do not work for core
     devices. Where the guide writes ``thing*``, which lets press-1 be press-10, this allows
     the name itself and ``name#...``, the suffix of a nucleus's further connections. Raises
-    ValueError if the document is longer than AWS IoT takes, from names of about 90 characters.
+    ValueError if the document is longer than AWS IoT takes, from names of about 58 characters.
 
     https://docs.aws.amazon.com/greengrass/v2/developerguide/device-auth.html
     """
@@ -49,7 +56,11 @@ def core_device_policy(
             {
                 "Effect": "Allow",
                 "Action": ["iot:Publish", "iot:Receive"],
-                "Resource": [f"{arn}topic/{own}jobs/*", f"{arn}topic/{own}shadow/*"],
+                "Resource": [
+                    f"{arn}topic/{own}jobs/*",
+                    f"{arn}topic/{own}shadow/*",
+                    f"{arn}topic/{topic_prefix}/things/{thing_name}/certificate/*",
+                ],
             },
             {
                 "Effect": "Allow",
@@ -64,7 +75,11 @@ def core_device_policy(
             {
                 "Effect": "Allow",
                 "Action": "iot:Subscribe",
-                "Resource": [f"{arn}topicfilter/{own}jobs/*", f"{arn}topicfilter/{own}shadow/*"],
+                "Resource": [
+                    f"{arn}topicfilter/{own}jobs/*",
+                    f"{arn}topicfilter/{own}shadow/*",
+                    f"{arn}topicfilter/{topic_prefix}/things/{thing_name}/certificate/*",
+                ],
             },
             {
                 "Effect": "Allow",

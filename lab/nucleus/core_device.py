@@ -1,16 +1,21 @@
 """One Greengrass core device: a root folder, and the nucleus that runs on it.
 
 Puts together what the other files of this folder do, behind blocking calls. The
-configuration lives as long as the device, as it does in config.tlog; IPC, MQTT and
-the component's process live from one start of the nucleus to its stop.
+configuration lives as long as the device, as it does in config.tlog; the service manager
+and its timers live while the power is on; IPC, MQTT and the component's process from one
+start of the nucleus to its stop. Whatever changes the nucleus's life waits for the change
+before it (``_changing``) and then looks whether the power is still the same (``_power``).
 """
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import os
 import shutil
-import sys
-from collections.abc import Mapping
+import signal
+import threading
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,16 +23,22 @@ from typing import Any
 from lab.loop import LoopThread
 from lab.nucleus.component_log import ComponentLog
 from lab.nucleus.configuration import ConfigurationStore
+from lab.nucleus.host import IOTCORED_UNIT, NUCLEUS_UNIT, Host
 from lab.nucleus.ipc import IpcServer
 from lab.nucleus.lifecycle import Component, State, component_environment
+from lab.nucleus.lifecycle_operations import Deferral
+from lab.nucleus.message_faults import Fault, MessageFaults
 from lab.nucleus.mqtt_proxy import MqttProxy
 from lab.nucleus.recipe import Recipe, load_recipe
 from lab.nucleus.recipe_variables import with_variables
 from lab.nucleus.root_layout import RootLayout
+from lab.nucleus.service_manager import Service
 from lab.timeline import Timeline
 
 PROJECT = Path(__file__).resolve().parents[2]
 NUCLEUS_VERSIONS = {"classic": "2.18.0", "lite": "2.6.0"}
+# The first and the longest wait between connections, in seconds; lite's as measured.
+RECONNECT_DELAYS = {"classic": (1.0, 120.0), "lite": (3.7, 300.0)}
 
 
 @dataclass(frozen=True)
@@ -62,9 +73,17 @@ class CoreDevice:
         self._endpoint = endpoint
         self._recipe = load_recipe(recipe, layout.runtime)
         self._configuration = ConfigurationStore(layout.runtime)
+        # Take effect when the nucleus starts the next time.
+        self.reconnect_delays = RECONNECT_DELAYS[layout.runtime]
+        self.shutdown_seconds: float | None = None
+        self._faults = MessageFaults()
         self._component: Component | None = None
         self._ipc: IpcServer | None = None
         self._mqtt: MqttProxy | None = None
+        self._host = Host(layout, self._services(), lambda: self._mqtt, timeline)
+        # Another object for each time that the power is on.
+        self._power: object | None = None
+        self._changing = asyncio.Lock()
         self._token = ""
         self._installed = False
         unarchive(layout, self._recipe)
@@ -95,27 +114,62 @@ class CoreDevice:
         return pid
 
     def start(self) -> None:
-        """Start the nucleus: connect to AWS IoT, open the IPC socket, start the component."""
-        self._timeline.record("nucleus", "started", runtime=self.layout.runtime)
-        self._loop.run(self._start())
+        """Boot, and start the nucleus: connect to AWS IoT, open the IPC socket, the component.
+
+        Raises RuntimeError if the nucleus runs. If the power goes meanwhile, it stays off.
+        """
+        self._loop.run(self._boot(), timeout=180)
 
     def stop(self) -> None:
-        """Stop the nucleus as its service manager does: the component is asked to end first.
+        """Shut the device down in good order: the component is asked to end first.
 
-        Does nothing to a device that is not running.
+        Timers of the service manager are gone afterwards. Does nothing to a device that is
+        off.
         """
-        if self._ipc is None:
-            return
-        self._loop.run(self._stop(), timeout=180)
-        self._timeline.record("nucleus", "stopped")
+        self._loop.run(self._shut_down(), timeout=180)
+
+    def power_off(self, *, wait: bool = True) -> None:
+        """Cut the power, now: no process gets to say goodbye, only the disk stays.
+
+        From any thread and at any instant. Every process is dead when this returns; what
+        the lab itself has to put away is put away too if it waits, which it does not on the
+        lab's own loop. A listener of the timeline must not wait. ``start`` boots again.
+        """
+        self._power = None
+        component, mqtt = self._component, self._mqtt
+        # First, so that the end of the component finds nobody who starts it again.
+        fallen = asyncio.run_coroutine_threadsafe(self._fall(), self._loop.loop)
+        if mqtt is not None:
+            mqtt.cut()
+        process = None if component is None else component.process_id
+        if process is not None:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(process, signal.SIGKILL)
+        self._host.kill_everything()
+        self._timeline.record("nucleus", "power-off", thing=self.thing_name)
+        if wait and threading.current_thread() is not self._loop.thread:
+            fallen.result(60)
+
+    def restart_nucleus(self) -> None:
+        """What ``systemctl restart`` of the nucleus's unit does; the credentials are read anew."""
+        self._loop.run(self._restart(), timeout=180)
+
+    def kill_component(self) -> None:
+        """SIGKILL to the component's process: the nucleus sees a crash. From any thread.
+
+        Raises RuntimeError if none runs.
+        """
+        os.kill(self.component_pid, signal.SIGKILL)
 
     def restart_component(self) -> None:
         """Stop the component and start it again, the nucleus staying up."""
         component = self._running()
 
         async def restart() -> None:
-            await component.stop()
-            await component.start(install=False)
+            async with self._changing:
+                await component.stop()
+                if component is self._component and self._power is not None:
+                    await component.start(install=False)
 
         self._loop.run(restart(), timeout=180)
 
@@ -137,6 +191,69 @@ class CoreDevice:
         """A fault: every IPC connection is cut; the socket stays."""
         if self._ipc is not None:
             self._loop.run(self._ipc.drop_connections())
+
+    def ask_deployment(self, deployment_id: str, *, timeout: float = 60.0) -> dict[str, Deferral]:
+        """A deployment is near: what the component answers, by name, within ``timeout`` seconds.
+
+        Nothing from a component that is not subscribed, or does not answer. Classic only.
+        """
+        if self._ipc is None:
+            raise RuntimeError("the device is not started")
+        asked = self._ipc.ask_component_update(deployment_id, timeout=timeout)
+        return self._loop.run(asked, timeout=timeout + 10)
+
+    # -- the operating system: its timers and its faults ----------------------------
+
+    @property
+    def timers(self) -> tuple[str, ...]:
+        """The transient timers that are armed, as ``NAME.timer``."""
+        return self._host.transient.timers
+
+    def fire_timer(self, unit: str) -> int:
+        """Let a timer elapse now; the exit code of its command. Raises KeyError if not armed."""
+        return self._loop.run(self._host.transient.fire(unit), timeout=180)
+
+    def without_commands(self, names: set[str]) -> None:
+        """A fault: of systemctl, systemd-run and ss the device lacks these, and no others."""
+        self._host.commands.remove(frozenset(names))
+
+    @property
+    def ss_kills(self) -> bool:
+        """Whether the kernel can kill sockets for ``ss -K`` (INET_DIAG_DESTROY)."""
+        return self._host.ss_kills
+
+    @ss_kills.setter
+    def ss_kills(self, kills: bool) -> None:
+        self._host.ss_kills = kills
+
+    @property
+    def systemctl_fault(self) -> str | None:
+        """A fault: what every systemctl says and fails with, None for a sound one."""
+        return self._host.manager.fault
+
+    @systemctl_fault.setter
+    def systemctl_fault(self, message: str | None) -> None:
+        self._host.manager.fault = message
+
+    @property
+    def inbound_fault(self) -> Fault | None:
+        """A fault: what befalls the messages from the cloud, also after a restart."""
+        return self._faults.inbound
+
+    @inbound_fault.setter
+    def inbound_fault(self, fault: Fault | None) -> None:
+        self._faults.inbound = fault
+
+    @property
+    def outbound_fault(self) -> Fault | None:
+        """A fault: what befalls the messages to the cloud, also after a restart."""
+        return self._faults.outbound
+
+    @outbound_fault.setter
+    def outbound_fault(self, fault: Fault | None) -> None:
+        self._faults.outbound = fault
+
+    # -- on the lab's loop ----------------------------------------------------------
 
     def _running(self) -> Component:
         if self._component is None:

@@ -22,6 +22,8 @@ from awscrt.exceptions import AwsCrtError
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 
+from lab.nucleus.tcp_socket import Mark, TcpSocket, abort, find
+
 # What a client operation on the connection may raise: the runtime's error.
 OperationError = AwsCrtError
 
@@ -98,7 +100,8 @@ class MqttConnection:
         self._begun = asyncio.Event()
         self._stopped = asyncio.Event()
         self._stopping = False
-        self._client = mqtt5.Client(_options(settings, credentials, self))
+        self._mark = Mark.new()
+        self._client = mqtt5.Client(_options(settings, credentials, self._mark, self))
 
     def start(self) -> None:
         """Begin to connect; the listener hears of it."""
@@ -111,6 +114,23 @@ class MqttConnection:
         await self._begun.wait()
         self._client.stop()
         await self._stopped.wait()
+
+    @property
+    def socket(self) -> TcpSocket | None:
+        """The client's TCP connection, if it has one now. From any thread."""
+        return find(self._mark)
+
+    def abort(self) -> TcpSocket | None:
+        """Kill the TCP connection, and give what it was; the listener hears. From any thread."""
+        return abort(self._mark)
+
+    def cut(self) -> None:
+        """The power is gone: the listener hears no more, the peer a reset. From any thread.
+
+        ``stop`` is still to be called.
+        """
+        self._stopping = True
+        self.abort()
 
     async def publish(self, topic: str, payload: bytes, qos: int) -> int:
         """The PUBACK's reason code, 0 for QoS 0; raises OperationError if there was none."""
@@ -173,7 +193,7 @@ def _answer(future: concurrent.futures.Future[Any]) -> asyncio.Future[Any]:
     return asyncio.shield(answer)
 
 
-def _options(settings: Settings, credentials: Credentials, to: MqttConnection) -> Any:
+def _options(settings: Settings, credentials: Credentials, mark: Mark, to: MqttConnection) -> Any:
     tls = io.TlsContextOptions.create_client_with_mtls(
         credentials.certificate_pem, credentials.private_key_pem
     )
@@ -184,6 +204,10 @@ def _options(settings: Settings, credentials: Credentials, to: MqttConnection) -
         raise ValueError(f"the pair cannot be used: {error}") from error
     socket_options = io.SocketOptions()
     socket_options.connect_timeout_ms = _SOCKET_TIMEOUT_MS
+    socket_options.keep_alive = True
+    # The runtime's names for the two are the other way round.
+    socket_options.keep_alive_interval_secs = mark.idle
+    socket_options.keep_alive_timeout_secs = mark.interval
     classic = settings.runtime == "classic"
     rejoin = mqtt5.ClientSessionBehaviorType.REJOIN_POST_SUCCESS
     return mqtt5.ClientOptions(

@@ -13,46 +13,27 @@ Sources: ``MqttClient``, ``Spool`` and ``MqttProxyIPCAgent`` of the classic nucl
 from __future__ import annotations
 
 import asyncio
-import bisect
 import contextlib
 import functools
-import itertools
-from collections.abc import Awaitable, Callable, Coroutine, Mapping
+from collections.abc import Awaitable, Callable, Coroutine
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from lab.nucleus.message_faults import MessageFaults
 from lab.nucleus.mqtt_connection import MqttConnection, OperationError, Settings
-from lab.nucleus.mqtt_topics import check_message, check_topic, covers
+from lab.nucleus.mqtt_spool import LITE_MESSAGE_LIMIT, REFUSED, SPOOL_LIMIT, Spool, SpoolError
+from lab.nucleus.mqtt_topics import check_topic, covers
 from lab.nucleus.recipe import Runtime
+from lab.nucleus.tcp_socket import TcpSocket
 from lab.timeline import Timeline
 
-SPOOL_LIMIT = int(2.5 * 1024 * 1024)
-# Measured on lite 2.6: 7000 bytes pass, 7300 do not.
-LITE_MESSAGE_LIMIT = 7000
+__all__ = ["LITE_MESSAGE_LIMIT", "SPOOL_LIMIT", "MqttProxy", "SpoolError"]
+
 _SHUT_DOWN = "MQTT client is shut down"
-_MAX_IN_FLIGHT: Mapping[Runtime, int] = {"classic": 5, "lite": 10}
-_MAX_RETRIES = 100
-# Reason codes from here on are refusals (MQTT 5, 2.4).
-_REFUSED = 0x80
-# Not authorized, topic name invalid, payload format invalid (MQTT 5, 3.4.2.1).
-_NO_RETRY = frozenset({0x87, 0x90, 0x99})
 _REASONS = {0x80: "UNSPECIFIED_ERROR", 0x87: "NOT_AUTHORIZED", 0x8F: "TOPIC_FILTER_INVALID"}
 
 Deliver = Callable[[str, bytes], None]
-
-
-class SpoolError(Exception):
-    """The nucleus does not take a request; the message is the nucleus's own, for ServiceError."""
-
-
-@dataclass
-class _Message:
-    number: int
-    topic: str
-    payload: bytes
-    qos: int
-    tries: int = 0
 
 
 @dataclass(eq=False)
@@ -65,9 +46,10 @@ class MqttProxy:
     """One nucleus's MQTT, from process start (``connect``) to its end (``disconnect``).
 
     The client id is the thing name; paths are PEM files; delays are in seconds, and lite
-    waits only between failures. All methods are called on the lab's loop, and so are the
-    subscribers. What happens is in the timeline: mqtt-connected, mqtt-connect-failed,
-    mqtt-disconnected, mqtt-publish-refused, mqtt-subscribe-refused.
+    waits only between failures. ``faults`` befall the messages. All methods are called on
+    the lab's loop, and so are the subscribers. What happens is in the timeline:
+    mqtt-connected, mqtt-connect-failed, mqtt-disconnected, mqtt-publish-refused,
+    mqtt-subscribe-refused.
     """
 
     def __init__(
@@ -83,6 +65,7 @@ class MqttProxy:
         timeline: Timeline,
         min_reconnect_delay: float = 1.0,
         max_reconnect_delay: float = 120.0,
+        faults: MessageFaults | None = None,
     ) -> None:
         self.connected = False
         self._classic = runtime == "classic"
@@ -102,10 +85,13 @@ class MqttProxy:
         # Done at the first connection; None while the process does not run.
         self._online: asyncio.Future[None] | None = None
         self._failures = 0
-        self._numbers = itertools.count()
-        self._spool: list[_Message] = []
-        self._spooled = 0  # bytes, those on their way included
-        self._in_flight: dict[int, _Message] = {}
+        self._faults = faults or MessageFaults()
+        self._spool = Spool(
+            runtime,
+            lambda: self._connection if self.connected else None,
+            self._spawn,
+            self._record,
+        )
         self._subscriptions: list[_Subscription] = []
         # What the cloud was asked for: filter and QoS.
         self._cloud: dict[str, int] = {}
@@ -132,18 +118,55 @@ class MqttProxy:
         if online is not None and not online.done():
             online.set_exception(SpoolError(_SHUT_DOWN))
             online.exception()  # looked at, whether or not somebody waits
+        await self._forget()
+
+    async def _forget(self) -> None:
+        """What the process holds that speaks with the cloud, and is lost when it ends."""
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
         self.connected = False
-        self._spool.clear()
-        self._in_flight.clear()
-        self._spooled = 0
+        self._spool.forget()
         self._subscriptions.clear()
         self._cloud.clear()
         connection, self._connection = self._connection, None
         if connection is not None:
             await connection.stop()
+
+    @property
+    def socket(self) -> TcpSocket | None:
+        """The TCP connection, if there is one now. From any thread."""
+        connection = self._connection
+        return None if connection is None else connection.socket
+
+    def force_reconnect(self) -> TcpSocket | None:
+        """The kernel kills the TCP connection, as ``ss -K`` asks it to; gives what it was.
+
+        Lite reads the files anew and is back at once, its subscriptions made again. Classic
+        comes back with the pair that it has. None, and nothing done, without a connection.
+        """
+        connection = self._connection
+        return None if connection is None else connection.abort()
+
+    async def restart_process(self) -> None:
+        """Lite's ``iotcored`` is restarted by itself: it reads the files anew, and connects.
+
+        Whoever had subscribed is deaf from then on, and is told nothing; publishing works.
+        """
+        if self._online is None:
+            raise RuntimeError("the nucleus's MQTT client is not started")
+        await self._forget()
+        self._failures = 0
+        self._open()
+
+    def cut(self) -> None:
+        """The power is gone: no byte more to or from the cloud. From any thread.
+
+        ``disconnect`` is still to be called.
+        """
+        connection = self._connection
+        if connection is not None:
+            connection.cut()
 
     def _open(self) -> None:
         try:
@@ -179,7 +202,7 @@ class MqttProxy:
         if not session_present:
             for topic_filter, qos in self._cloud.items():
                 self._spawn(self._subscribe_again(topic_filter, qos))
-        self._send_spooled()
+        self._spool.send()
 
     def on_connect_failed(self, reason: str) -> None:
         self._record("mqtt-connect-failed", reason=reason)
@@ -193,10 +216,11 @@ class MqttProxy:
             self._spawn(self._reopen(0))
 
     def on_message(self, topic: str, payload: bytes) -> None:
-        for subscription in self._subscriptions:
-            if covers(subscription.topic_filter, topic):
-                # Each by itself: one that fails does not keep it from the others.
-                asyncio.get_running_loop().call_soon(subscription.deliver, topic, payload)
+        for message in self._faults.arriving(topic, payload):
+            for subscription in self._subscriptions:
+                if covers(subscription.topic_filter, message[0]):
+                    # Each by itself: one that fails does not keep it from the others.
+                    asyncio.get_running_loop().call_soon(subscription.deliver, *message)
 
     # -- publish --------------------------------------------------------------------
 
@@ -208,52 +232,8 @@ class MqttProxy:
         """
         if self._online is None:
             raise SpoolError(_SHUT_DOWN)
-        message = _Message(next(self._numbers), topic, payload, qos)
-        if not self._classic:
-            full = len(self._in_flight) >= _MAX_IN_FLIGHT["lite"]
-            if full or not self.connected or len(payload) > LITE_MESSAGE_LIMIT:
-                raise SpoolError("Failed to publish the message.")
-            self._dispatch(message)
-            return
-        try:
-            check_message(topic, payload)
-        except ValueError as error:
-            raise SpoolError(str(error)) from error
-        if qos == 0 and not self.connected:
-            raise SpoolError("Device is offline. Dropping QoS 0 message.")
-        if self._spooled + len(payload) > SPOOL_LIMIT:
-            raise SpoolError("Message spool is full. Message could not be added.")
-        self._spooled += len(payload)
-        self._spool.append(message)
-        self._send_spooled()
-
-    def _send_spooled(self) -> None:
-        while self.connected and self._spool and len(self._in_flight) < _MAX_IN_FLIGHT["classic"]:
-            self._dispatch(self._spool.pop(0))
-
-    def _dispatch(self, message: _Message) -> None:
-        assert self._connection is not None
-        self._in_flight[message.number] = message
-        self._spawn(self._send(message, self._connection))
-
-    async def _send(self, message: _Message, connection: MqttConnection) -> None:
-        code = None
-        with contextlib.suppress(OperationError):
-            code = await connection.publish(message.topic, message.payload, message.qos)
-        del self._in_flight[message.number]
-        if not self._classic:
-            if code is not None and code >= _REFUSED:
-                self._record("mqtt-publish-refused", topic=message.topic, reason_code=code)
-            return
-        again = code is None or (code >= _REFUSED and code not in _NO_RETRY)
-        if again and message.qos == 1 and message.tries < _MAX_RETRIES:
-            message.tries += 1
-            bisect.insort(self._spool, message, key=lambda waiting: waiting.number)
-        else:
-            self._spooled -= len(message.payload)
-            if code is not None and code >= _REFUSED:
-                self._record("mqtt-publish-refused", topic=message.topic, reason_code=code)
-        self._send_spooled()
+        for message in self._faults.leaving(topic, payload):
+            self._spool.take(*message, qos)
 
     # -- subscribe ------------------------------------------------------------------
 
@@ -300,9 +280,9 @@ class MqttProxy:
             code = await self._connection.subscribe(topic_filter, qos)
         except OperationError as error:
             raise SpoolError(f"{failed} {error}") from error
-        if code >= _REFUSED:
+        if code >= REFUSED:
             self._record("mqtt-subscribe-refused", topic_filter=topic_filter, reason_code=code)
-            raise SpoolError(f"{failed} {_REASONS.get(code, _REASONS[_REFUSED])}")
+            raise SpoolError(f"{failed} {_REASONS.get(code, _REASONS[REFUSED])}")
         self._cloud[topic_filter] = qos
 
     async def _subscribe_again(self, topic_filter: str, qos: int) -> None:
@@ -310,7 +290,7 @@ class MqttProxy:
         # If the connection breaks, the next one will do it.
         with contextlib.suppress(OperationError):
             code = await self._connection.subscribe(topic_filter, qos)
-            if code >= _REFUSED:
+            if code >= REFUSED:
                 self._record("mqtt-subscribe-refused", topic_filter=topic_filter, reason_code=code)
 
     async def _unsubscribe(self, subscription: _Subscription) -> None:

@@ -71,7 +71,7 @@ def look(root: str, work: Path, configuration: Path | None, *, try_endpoint: boo
 
     Raises UsageError for a configuration that cannot be used.
     """
-    settings = _settings(work, configuration)
+    settings = kept_settings(work, configuration)
     inventory = inspect(
         Request(
             root=root,
@@ -109,7 +109,7 @@ def check(seen: Look, as_json: bool) -> str:
         ("ROLE", "STATE", "DEADLINE", "DAYS LEFT", "BECAUSE OF", "KEY", "SOURCE")
     ]
     rows.extend(_row(verdict, seen.now) for verdict in seen.verdicts)
-    lines = _table(rows)
+    lines = table(rows)
     for verdict in seen.verdicts:
         for finding in verdict.findings:
             said = f": {finding.detail}" if finding.detail else f" (threshold {finding.threshold})"
@@ -124,7 +124,7 @@ def doctor(seen: Look, as_json: bool) -> str:
     if as_json:
         checks = [inventory_json.encode_check(check) for check in seen.checks]
         return json.dumps({"exitCode": doctor_exit_code(seen), "checks": checks}, indent=2)
-    lines = _table([(c.status.value.upper(), c.name.value, c.detail) for c in seen.checks])
+    lines = table([(c.status.value.upper(), c.name.value, c.detail) for c in seen.checks])
     remedies = [f"-> {c.name.value}: {c.remedy}" for c in seen.checks if c.remedy]
     if remedies:
         lines.extend(["", "What to do:", *remedies])
@@ -161,7 +161,11 @@ def _ipc_check(record: Record) -> ReadinessCheck:
     return unknown
 
 
-def _settings(work: Path, configuration: Path | None) -> Settings:
+def kept_settings(work: Path, configuration: Path | None) -> Settings:
+    """The settings in that file, else those that the component last accepted.
+
+    Raises UsageError.
+    """
     path = configuration or ConfigurationFile(work).path
     other = "" if configuration else "; run this as root, or name another one with --config"
     values: Any = {}
@@ -206,7 +210,8 @@ def _row(verdict: Verdict, now: datetime) -> tuple[str, ...]:
     )
 
 
-def _table(rows: Sequence[Sequence[str]]) -> list[str]:
+def table(rows: Sequence[Sequence[str]]) -> list[str]:
+    """The rows as lines, their columns aligned."""
     widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
     return [
         "  ".join(text.ljust(width) for text, width in zip(row, widths)).rstrip() for row in rows

@@ -9,7 +9,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Callable, Protocol
 
+from certkeeper.core.effects import RotatorStep
 from certkeeper.core.events import Event, Moment
+from certkeeper.core.journal import Journal
 from certkeeper.core.record import Message, Record
 from certkeeper.core.settings import Settings
 from rotation_protocol.messages import Alert
@@ -60,6 +62,16 @@ class ConfigurationStore(Protocol):
         """Like RecordStore.save; writes nothing if the values are those already there."""
 
 
+class JournalStore(Protocol):
+    """Keeps the journal of the rotation, beside the pairs that it is about."""
+
+    def keep_in(self, folder: str) -> None:
+        """Where the store is."""
+
+    def save(self, journal: Journal) -> None:
+        """Like RecordStore.save. Raises StoreError, also before it is known where."""
+
+
 class Nucleus(Protocol):
     """The Greengrass nucleus, over its IPC."""
 
@@ -76,6 +88,16 @@ class Nucleus(Protocol):
 
     def report_validity(self, deployment_id: str, problem: str) -> None:
         """Accept (empty ``problem``) or refuse the configuration of a deployment."""
+
+    def subscribe_jobs(self, attempt: int, topic_prefix: str) -> None:
+        """Subscribe to what a rotation has to hear: for each, Subscribed or SubscriptionRefused
+        follows, and Online once all are in place. What stands already is left as it is."""
+
+    def send(self, topic: str, payload: bytes) -> None:
+        """Publish to AWS IoT Core with QoS 1: SendFailed follows, or nothing."""
+
+    def defer_update(self, deployment_id: str, milliseconds: int) -> None:
+        """Ask that a deployment that was announced wait for so long."""
 
     def publish(self, message: Message) -> None:
         """Publish to AWS IoT Core with QoS 1: Published or PublishFailed follows."""
@@ -95,3 +117,17 @@ class Inspector(Protocol):
 
     def close(self) -> None:
         """End whatever is under way, at once."""
+
+
+class Rotator(Protocol):
+    """Does the steps of a rotation on the device, where the daemon itself never does."""
+
+    def do(self, step: RotatorStep) -> None:
+        """Do it after those that were asked for before: the event that the step names follows,
+        in bounded time, or StepFailed (SurveyFailed for a Survey); nothing for EndRotator.
+
+        A Survey has to come first; its settings count until the next one.
+        """
+
+    def close(self) -> None:
+        """End whatever is under way, at once; nothing follows any more."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import binascii
 import os
 import signal
 from collections.abc import Mapping
@@ -17,9 +18,11 @@ from certkeeper.core.settings import Settings, SettingsError, parse
 from certkeeper.daemon import Daemon, Inbox, Stop, World
 from certkeeper.edge import schedule
 from certkeeper.edge.clock import SystemClock
-from certkeeper.edge.greengrass import Greengrass
+from certkeeper.edge.greengrass import TOKEN_VARIABLE, Greengrass
 from certkeeper.edge.inspector import ChildInspector
+from certkeeper.edge.journal_file import Journals
 from certkeeper.edge.logs import LineLog
+from certkeeper.edge.rotator import ChildRotator
 from certkeeper.edge.state_files import ConfigurationFile, RecordFile
 
 #: Checks at 02:00 everywhere would be one wave: each device has its own delay after it.
@@ -43,11 +46,13 @@ def run(root: str, work: Path) -> NoReturn:
         log=log,
         records=records,
         configurations=configurations,
-        nucleus=Greengrass(inbox.put),
+        nucleus=Greengrass(inbox.put, thing_name),
         inspector=ChildInspector(inbox.put, root),
+        journals=Journals(),
+        rotator=ChildRotator(inbox.put, root, thing_name),
     )
     first = monitor.started(settings_kept(configurations.load(), rules), record, clock.now())
-    daemon = Daemon(world, inbox, rules, Link(seed=thing_name), first)
+    daemon = Daemon(world, inbox, rules, Link(seed=thing_name), first, session())
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda number, _: inbox.put(Stop(signal.Signals(number).name)))
     daemon.run()
@@ -56,13 +61,22 @@ def run(root: str, work: Path) -> NoReturn:
     os._exit(0)
 
 
+def session() -> str:
+    """What tells one start of the nucleus from another: its token is another at each, and is
+    not shown."""
+    return f"{binascii.crc32(os.environ.get(TOKEN_VARIABLE, '').encode()):08x}"
+
+
 def rules_for(thing_name: str) -> Rules:
     """What the monitor of this device goes by."""
 
     def next_check(expression: str, after: datetime) -> datetime | None:
         return schedule.next_check(expression, after, thing_name, MOST_JITTER)
 
-    return Rules(thing_name, __version__, next_check, schedule.problem)
+    def next_time(expression: str, after: datetime) -> datetime | None:
+        return schedule.next_check(expression, after, thing_name, timedelta(0))
+
+    return Rules(thing_name, __version__, next_check, next_time, schedule.problem)
 
 
 def settings_kept(values: Mapping[str, Any] | None, rules: Rules) -> Settings:

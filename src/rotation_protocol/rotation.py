@@ -87,6 +87,11 @@ def decode_commit(payload: bytes) -> CommitRequest:
     return CommitRequest(Fields.of(payload).job_id())
 
 
+def encode_request(certificate_id: str) -> bytes:
+    """The request for a job, as it is published: this certificate's deadline is near."""
+    return canonical({"certificateId": certificate_id})
+
+
 def encode_issued(answer: Issued) -> bytes:
     """The answer as it is published. Raises WireError for one that a device on lite never gets."""
     named = {} if answer.job_id is None else {"jobId": answer.job_id}

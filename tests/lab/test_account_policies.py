@@ -40,6 +40,9 @@ def allows(action: str, resource: str) -> bool:
         ("iot:Publish", "topic/$aws/things/press-7/greengrassv2/health/json"),
         ("iot:Publish", "topic/greengrass/alerts/certificates"),
         ("iot:Publish", "topic/greengrass/health/certificates"),
+        ("iot:Publish", "topic/certkeeper/things/press-7/certificate/create"),
+        ("iot:Receive", "topic/certkeeper/things/press-7/certificate/create/accepted"),
+        ("iot:Subscribe", "topicfilter/certkeeper/things/press-7/certificate/+/+"),
         ("iot:AssumeRoleWithCertificate", "rolealias/GreengrassCoreTokenExchangeRoleAlias"),
     ],
 )
@@ -56,6 +59,8 @@ def test_core_device_may_do_what_it_needs(action: str, resource: str) -> None:
         ("iot:Publish", "topic/$aws/things/press-70/jobs/$next/get"),
         ("iot:Subscribe", "topicfilter/$aws/things/+/jobs/notify"),
         ("iot:Subscribe", "topicfilter/#"),
+        ("iot:Subscribe", "topicfilter/certkeeper/things/+/certificate/+/+"),
+        ("iot:Publish", "topic/certkeeper/things/press-70/certificate/create"),
         ("iot:Subscribe", "topicfilter/greengrass/alerts/certificates"),
         ("iot:Receive", "topic/greengrass/alerts/certificates"),
         ("iot:Publish", "topic/greengrass/alerts/certificates/more"),
@@ -85,7 +90,7 @@ def test_policy_names_greengrass_actions_one_by_one() -> None:
 
 def test_policy_of_a_long_name_fits_until_it_cannot() -> None:
     """The policy stays within AWS's 2048 characters, and a name that is too long is an error."""
-    longest = core_device_policy("a" * 90, region="eu-west-1", account_id="123456789012")
+    longest = core_device_policy("a" * 58, region="eu-west-1", account_id="123456789012")
     assert policy_characters(json.dumps(longest)) <= POLICY_MAX_CHARACTERS
     with pytest.raises(ValueError, match="AWS IoT takes 2048"):
         core_device_policy("a" * 128, region="eu-west-1", account_id="123456789012")

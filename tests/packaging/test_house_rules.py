@@ -14,18 +14,23 @@ WRITER = "certkeeper.edge.durable"
 #: What another module may do all the same, and why.
 ALLOWED = {
     # It tries out whether links can be made and renamed, with links of its own.
-    "certkeeper.edge.store_rehearsal": {"symlink_to", "replace"},
+    "certkeeper.edge.store_rehearsal": {"symlink_to", "replace", "unlink"},
 }
 
 _CALLS = frozenset(
     {
         *("os.replace", "os.rename", "os.renames", "os.link", "os.symlink", "os.truncate"),
         *("os.ftruncate", "os.write", "os.writev", "os.pwrite", "os.pwritev", "os.sendfile"),
-        *("os.copy_file_range", "os.mkfifo", "os.mknod"),
+        *("os.copy_file_range", "os.mkfifo", "os.mknod", "os.mkdir", "os.makedirs"),
+        *("os.unlink", "os.remove", "os.rmdir", "os.removedirs"),
+        *("os.chmod", "os.fchmod", "os.lchmod", "os.chown", "os.fchown", "os.lchown"),
     }
 )
 _METHODS = frozenset(
-    {"rename", "write_text", "write_bytes", "touch", "symlink_to", "hardlink_to", "link_to"}
+    {
+        *("rename", "write_text", "write_bytes", "touch", "symlink_to", "hardlink_to", "link_to"),
+        *("unlink", "rmdir", "mkdir", "chmod", "lchmod"),
+    }
 )
 _FLAGS = frozenset({"O_WRONLY", "O_RDWR", "O_CREAT", "O_TRUNC", "O_APPEND"})
 _MODULES = frozenset({"shutil", "tempfile", "fileinput", "dbm", "shelve"})
@@ -33,7 +38,8 @@ _BROAD = frozenset({"Exception", "BaseException"})
 
 
 def writes(tree: ast.AST) -> Iterator[tuple[int, str]]:
-    """Line and name of everything that writes, renames or links a file."""
+    """Line and name of everything that writes, renames, links or removes a file, or makes a
+    folder."""
     for node in ast.walk(tree):
         if isinstance(node, ast.Attribute):
             if _is_writer(dotted(node)):
@@ -91,7 +97,7 @@ def handlers(tree: ast.AST) -> Iterator[tuple[int, str]]:
 
 @pytest.mark.parametrize("module", shipped(), ids=lambda module: module.name)
 def test_one_way_to_write(module: Module) -> None:
-    """Only durable.py writes files: all others hand their content to it."""
+    """Only durable.py changes what is on the disk: all others hand their content to it."""
     if module.name == WRITER:
         assert {"os.O_CREAT", "replace"} <= {name for _, name in writes(module.tree)}
         return
@@ -149,6 +155,13 @@ def test_no_assert_ships() -> None:
         "os.open(path, os.O_WRONLY)",
         "from os import O_CREAT",
         "os.write(3, b'x')",
+        "os.remove(path)",
+        "os.makedirs(path)",
+        "os.fchown(3, 0, 0)",
+        "path.unlink(missing_ok=True)",
+        "path.rmdir()",
+        "path.mkdir()",
+        "path.chmod(0o644)",
     ],
 )
 def test_the_rule_finds_writing(code: str) -> None:
@@ -170,6 +183,8 @@ def test_the_rule_finds_writing(code: str) -> None:
         "import shutil\nshutil.which('ss')",
         "from shutil import which",
         "stream.write('x')",
+        "items.remove('x')",
+        "durable.remove(path)",
     ],
 )
 def test_the_rule_leaves_reading_alone(code: str) -> None:

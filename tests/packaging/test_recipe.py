@@ -6,13 +6,13 @@ tests/lab holds to what the nuclei do.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
 import yaml
 
 import certkeeper
+from certkeeper.core import inbound
 from certkeeper.core.settings import Settings, parse
 from certkeeper.edge import schedule
 from lab.nucleus.authorization import MQTT_PROXY, AccessControl
@@ -77,28 +77,40 @@ def test_the_defaults_are_those_of_the_code() -> None:
 # -- access -------------------------------------------------------------------------
 
 
-def resources() -> Iterator[str]:
-    for service in defaults()["accessControl"].values():
-        for policy in service.values():
-            yield from policy["resources"]
+def resources(operation: str) -> list[str]:
+    """What the recipe lets the component do this to."""
+    return [
+        resource
+        for policy in defaults()["accessControl"]["aws.greengrass.ipc.mqttproxy"].values()
+        if operation in policy["operations"]
+        for resource in policy["resources"]
+    ]
+
+
+#: With any thing's name: the IoT policy confines the device to its own.
+JOBS = topics.jobs("*", "*")
+ROTATION = {topics.rotation(prefix, "*", "*") for prefix in (topics.PREFIX, topics.PEER_PREFIX)}
 
 
 def test_access_is_as_wide_as_the_topics() -> None:
-    """The component may publish to its topics, and to nothing else."""
-    assert sorted(resources()) == sorted(TOPICS)
+    """The component may publish and subscribe to what its protocol has, and to nothing else."""
+    assert set(resources(PUBLISH)) == TOPICS | {JOBS} | ROTATION
+    assert set(resources(SUBSCRIBE)) == {JOBS} | ROTATION
     settings = Settings()
     assert {settings.alert_topic, settings.health_topic} == TOPICS
+    assert topics.rotation(settings.topic_prefix, "*", "*") in ROTATION
 
 
 def test_resources_work_without_interpolation() -> None:
     """No resource needs the nucleus to put in anything, or is read differently by classic and
-    lite."""
-    assert [r for r in resources() if any(character in r for character in "{}$?+#*")] == []
+    lite: the one wild card is ``*``."""
+    every = resources(PUBLISH) + resources(SUBSCRIBE)
+    assert [r for r in every if any(character in r for character in "{}?+#")] == []
 
 
 @pytest.mark.parametrize("runtime", ["classic", "lite"])
 def test_each_nucleus_allows_what_is_needed(recipe: Recipe, runtime: Runtime) -> None:
-    """Each nucleus takes the policies without complaint, and allows the topics alone."""
+    """Each nucleus takes the policies without complaint, and allows what is asked of it alone."""
     policies = recipe.default_configuration["accessControl"]
     access = AccessControl(policies, recipe.name, runtime, "press-7")
     assert access.problems == []
@@ -106,7 +118,14 @@ def test_each_nucleus_allows_what_is_needed(recipe: Recipe, runtime: Runtime) ->
         assert access.allows(MQTT_PROXY, PUBLISH, topic)
         assert not access.allows(MQTT_PROXY, SUBSCRIBE, topic)
         assert not access.allows(MQTT_PROXY, PUBLISH, f"{topic}/more")
-    assert not access.allows(MQTT_PROXY, PUBLISH, "$aws/things/press-7/jobs/get")
+    for prefix in (topics.PREFIX, topics.PEER_PREFIX):
+        for topic_filter in inbound.filters("press-7", prefix).values():
+            assert access.allows(MQTT_PROXY, SUBSCRIBE, topic_filter)
+        for action in (topics.CREATE, topics.COMMIT, topics.REQUEST):
+            assert access.allows(MQTT_PROXY, PUBLISH, topics.rotation(prefix, "press-7", action))
+    for rest in ("$next/get", "job-1/get", "job-1/update"):
+        assert access.allows(MQTT_PROXY, PUBLISH, topics.jobs("press-7", rest))
+    assert not access.allows(MQTT_PROXY, PUBLISH, "$aws/things/press-7/shadow/update")
 
 
 def test_policy_ids_are_ours_alone() -> None:

@@ -8,6 +8,7 @@ from datetime import datetime
 from typing import Any, Union
 
 from certkeeper.core.certificate import Inventory
+from certkeeper.core.journal import Journal
 from certkeeper.core.record import Message
 from certkeeper.core.store import Store
 from rotation_protocol.jobs import JobRejected, NextJob, UpdateAccepted
@@ -126,6 +127,13 @@ class PublishFailed:
 
 
 # -- rotation: what the cloud says ---------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Online:
+    """Every subscription that a rotation needs is in place."""
+
+    attempt: int
 
 
 @dataclass(frozen=True)
@@ -278,6 +286,13 @@ class Probed:
 
     results: tuple[ProbeResult, ...]
 
+    def of(self, slot: str | None) -> ProbeResult:
+        """The result for this slot; "unclear" for one that was not tried."""
+        for result in self.results:
+            if result.slot == slot:
+                return result
+        return ProbeResult(slot or "", "unclear", "it was not tried")
+
 
 @dataclass(frozen=True)
 class Armed:
@@ -323,8 +338,9 @@ class StepFailed:
 
 @dataclass(frozen=True)
 class JournalNotSaved:
-    """What the rotation wanted to write down could not be written."""
+    """``wanted`` could not be written down, so what it announces has not been begun."""
 
+    wanted: Journal
     reason: str
 
 
@@ -342,6 +358,7 @@ Event = Union[
     AlertsSigned,
     Published,
     PublishFailed,
+    Online,
     JobNotified,
     JobAnswered,
     JobAskRejected,

@@ -13,10 +13,10 @@ from dataclasses import asdict, dataclass
 from enum import Enum
 from typing import Any
 
+from certkeeper.core.store import SLOTS
 from rotation_protocol.reasons import FailureReason
 
 VERSION = 1
-SLOTS = ("a", "b")
 
 
 class JournalError(ValueError):
@@ -42,11 +42,13 @@ class Phase(str, Enum):
 
 @dataclass(frozen=True)
 class Journal:
-    """One rotation. ``old_slot`` and ``new_slot`` are "a" or "b", ``certificate_id`` is that of
-    the certificate issued, ``csr`` what it was issued for, so that repeats get the same one.
+    """One rotation. ``old_slot`` and ``new_slot`` are "a" or "b", ``old_certificate_id`` and
+    ``certificate_id`` name the certificates in them; ``csr`` is what the new one is issued for,
+    so that repeats get the same one.
 
-    ``session`` tells one start of the nucleus from another, ``reconnects`` counts how often it
-    was made to use the new pair, ``starts`` how often our process began in this phase.
+    ``session`` tells the start of the nucleus in which it was told to take another pair from
+    those before and after (None: it never was). ``reconnects`` counts how often it was told to
+    take the new one, ``starts`` how often our process began in this phase.
     """
 
     phase: Phase = Phase.IDLE
@@ -54,6 +56,7 @@ class Journal:
     old_slot: str | None = None
     new_slot: str | None = None
     csr: str | None = None
+    old_certificate_id: str | None = None
     certificate_id: str | None = None
     session: str | None = None
     reconnects: int = 0
@@ -96,8 +99,11 @@ def decode(content: bytes) -> Journal:
 
 def _problem(journal: Journal) -> str:
     """Why no rotation of ours can have written this, in words; empty if one can."""
-    texts = (journal.job_id, journal.csr, journal.certificate_id, journal.session)
-    if not all(text is None or isinstance(text, str) for text in (*texts, journal.detail)):
+    texts = (
+        *(journal.job_id, journal.csr, journal.old_certificate_id, journal.certificate_id),
+        *(journal.session, journal.detail),
+    )
+    if not all(text is None or isinstance(text, str) for text in texts):
         return "it holds something else where there should be text"
     if any(type(count) is not int or count < 0 for count in (journal.reconnects, journal.starts)):
         return "it holds something else where there should be a count"

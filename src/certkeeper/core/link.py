@@ -29,10 +29,17 @@ REMEDY_UNAUTHORIZED = (
 
 Step = tuple["Link", tuple[Effect, ...]]
 
+#: What a rotation has to hear: the next job, answers about jobs, and those of our backend.
+JOB_SUBSCRIPTIONS = frozenset({"next-job", "job-answers", "update-answers", "certificate-answers"})
+
 
 @dataclass(frozen=True)
 class Link:
-    """``seed`` spreads the retries. ``since`` and ``retry_at`` are monotonic seconds."""
+    """``seed`` spreads the retries. ``since``, ``retry_at`` and ``jobs_at`` are monotonic seconds.
+
+    ``topic_prefix`` is what the jobs' subscriptions were asked for with, None before they
+    were; ``jobs_at`` is when those that were not to be had are asked for again.
+    """
 
     seed: str
     attempt: int = 0
@@ -44,6 +51,9 @@ class Link:
     subscribed: frozenset[str] = frozenset()
     refused: tuple[events.SubscriptionRefused, ...] = ()
     denied_topics: frozenset[str] = frozenset()
+    topic_prefix: str | None = None
+    jobs_at: float | None = None
+    jobs_failures: int = 0
 
     def wake_at(self) -> float | None:
         """When a Tick is wanted, in monotonic seconds."""
@@ -51,7 +61,7 @@ class Link:
             return self.retry_at
         if not self.connected and self.since is not None:
             return self.since + CONNECT_TIMEOUT
-        return None
+        return self.jobs_at
 
     def check(self) -> ReadinessCheck:
         """What doctor and the health message say of the connection."""
@@ -66,8 +76,11 @@ class Link:
         return ReadinessCheck(name, CheckStatus.OK, "connected")
 
 
-def step(link: Link, event: Event, now: Moment) -> Step:
-    """What follows from ``event``: the link as it is then, and what to do."""
+def step(link: Link, event: Event, now: Moment, topic_prefix: str) -> Step:
+    """What follows from ``event``: the link as it is then, and what to do.
+
+    ``topic_prefix`` is the one of the settings in force.
+    """
     if isinstance(event, events.Tick):
         return _on_tick(link, now)
     if getattr(event, "attempt", link.attempt) != link.attempt:
@@ -83,7 +96,9 @@ def step(link: Link, event: Event, now: Moment) -> Step:
         up = replace(link, subscribed=link.subscribed | {event.subscription})
         return up, (Log("subscribed", {"to": event.subscription}),)
     if isinstance(event, events.SubscriptionRefused):
-        return replace(link, refused=(*link.refused, event)), (_refusal(event),)
+        return _on_refused(link, event, now), (_refusal(event),)
+    if isinstance(event, events.ConfigurationRead):
+        return _subscribe_jobs(link, topic_prefix)
     if isinstance(event, events.ConfigurationChanged):
         return link, (effects.ReadConfiguration(link.attempt),)
     if isinstance(event, events.PublishFailed) and event.unauthorized:
@@ -93,10 +108,29 @@ def step(link: Link, event: Event, now: Moment) -> Step:
     return link, ()
 
 
+def _on_refused(link: Link, event: events.SubscriptionRefused, now: Moment) -> Link:
+    """Nucleus lite takes no subscription to AWS IoT while it is offline: it is asked again."""
+    if event.subscription not in JOB_SUBSCRIPTIONS or event.unauthorized:
+        return replace(link, refused=(*link.refused, event))
+    failures = link.jobs_failures + (link.jobs_at is None)
+    wait = BACKOFF.delay(failures, link.seed).total_seconds()
+    return replace(link, jobs_failures=failures, jobs_at=now.monotonic + wait)
+
+
+def _subscribe_jobs(link: Link, topic_prefix: str) -> Step:
+    if link.topic_prefix == topic_prefix:
+        return link, ()
+    asked = effects.SubscribeJobs(link.attempt, topic_prefix)
+    return replace(link, topic_prefix=topic_prefix, jobs_at=None), (asked,)
+
+
 def _on_tick(link: Link, now: Moment) -> Step:
     wake_at = link.wake_at()
     if wake_at is None or now.monotonic < wake_at:
         return link, ()
+    if link.connected and link.topic_prefix is not None:
+        asked = effects.SubscribeJobs(link.attempt, link.topic_prefix)
+        return replace(link, jobs_at=None), (asked,)
     if link.retry_at is None:
         return _on_disconnected(link, f"no answer within {CONNECT_TIMEOUT:g} s", now)
     attempt = link.attempt + 1
@@ -108,6 +142,9 @@ def _on_tick(link: Link, now: Moment) -> Step:
         subscribed=frozenset(),
         refused=(),
         denied_topics=frozenset(),
+        topic_prefix=None,
+        jobs_at=None,
+        jobs_failures=0,
     )
     return trying, (effects.Connect(attempt),)
 
@@ -120,6 +157,7 @@ def _on_disconnected(link: Link, reason: str, now: Moment) -> Step:
     down = replace(
         link,
         connected=False,
+        jobs_at=None,
         failures=failures,
         since=None,
         retry_at=now.monotonic + wait,
@@ -132,7 +170,7 @@ def _on_disconnected(link: Link, reason: str, now: Moment) -> Step:
 def _refusal(event: events.SubscriptionRefused) -> Effect:
     details: dict[str, object] = {"to": event.subscription, "reason": event.reason}
     if not event.unauthorized:
-        # Nucleus lite has not every operation: what it lacks is no fault.
+        # Nucleus lite has not every operation, and nothing of AWS IoT while it is offline.
         return Log("not-offered", details, effects.DEBUG)
     details["remedy"] = REMEDY_UNAUTHORIZED
     return Log("not-allowed", details, effects.ERROR)

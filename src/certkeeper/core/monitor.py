@@ -51,11 +51,13 @@ Step = tuple["Monitor", tuple[Effect, ...]]
 
 @dataclass(frozen=True)
 class Rules:
-    """What does not change while the daemon runs."""
+    """What does not change while the daemon runs. ``next_check`` has this device's jitter,
+    ``next_time`` has none."""
 
     thing_name: str
     component_version: str
     next_check: NextCheck
+    next_time: NextCheck
     schedule_problem: ScheduleProblem
 
 
@@ -108,6 +110,11 @@ def after_fault(monitor: Monitor, now: Moment) -> Monitor:
     """The monitor once an event could not be handled: what was under way is given up, and a
     check follows in a while, so that no fault leaves a device unwatched."""
     return replace(monitor, inspecting=False, raised=None, check_now_at=now.monotonic + FAULT_PAUSE)
+
+
+def check_soon(monitor: Monitor, now: Moment) -> Monitor:
+    """The monitor with a check due now: the certificate in use is another."""
+    return replace(monitor, check_now_at=now.monotonic)
 
 
 def step(

@@ -11,6 +11,7 @@ import contextlib
 import os
 from collections.abc import Mapping
 from concurrent.futures import Future
+from functools import partial
 from typing import Any, Callable
 
 from awscrt.io import (
@@ -21,7 +22,7 @@ from awscrt.io import (
     SocketOptions,
 )
 
-from certkeeper.core import events
+from certkeeper.core import events, inbound
 from certkeeper.core.record import Message
 from certkeeper.edge.ipc_sdk import (
     Connection,
@@ -38,14 +39,21 @@ TOKEN_VARIABLE = "SVCUID"  # noqa: S105  # the name of the variable, not the tok
 
 CONFIGURATION_UPDATES = "configuration-updates"
 CONFIGURATION_VALIDATION = "configuration-validation"
+COMPONENT_UPDATES = "component-updates"
 
 
 class Greengrass:
     """One connection to the nucleus at a time; see ports.Nucleus."""
 
-    def __init__(self, post: EventSink, environment: Mapping[str, str] = os.environ) -> None:
+    def __init__(
+        self, post: EventSink, thing_name: str, environment: Mapping[str, str] = os.environ
+    ) -> None:
         self._post = post
+        self._thing_name = thing_name
         self._environment = environment
+        #: The topic filters asked for in this connection, and those of them in place.
+        self._asked: set[str] = set()
+        self._standing: set[str] = set()
         self._bootstrap: ClientBootstrap | None = None
         self._client: GreengrassCoreIPCClientV2 | None = None
 
@@ -98,6 +106,42 @@ class Greengrass:
             self._client.subscribe_to_validate_configuration_updates_async,
             lambda event: _validation(attempt, event),
         )
+        self._begin_subscription(
+            attempt,
+            COMPONENT_UPDATES,
+            self._client.subscribe_to_component_updates_async,
+            _announcement,
+        )
+
+    def subscribe_jobs(self, attempt: int, topic_prefix: str) -> None:
+        """See ports.Nucleus."""
+        if self._client is None:
+            return
+        filters = inbound.filters(self._thing_name, topic_prefix)
+        # Those of this connection, whatever an answer of an earlier one still does.
+        asked, standing = self._asked, self._standing
+
+        def settle(topic_filter: str, refused: bool) -> None:
+            if refused:
+                asked.discard(topic_filter)
+                return
+            standing.add(topic_filter)
+            if standing.issuperset(filters.values()):
+                self._post(events.Online(attempt))
+
+        for name, topic_filter in filters.items():
+            if topic_filter in asked:
+                continue
+            asked.add(topic_filter)
+            self._begin_subscription(
+                attempt,
+                name,
+                self._client.subscribe_to_iot_core_async,
+                _inbound,
+                partial(settle, topic_filter),
+                topic_name=topic_filter,
+                qos=model.QOS.AT_LEAST_ONCE,
+            )
 
     def read_configuration(self, attempt: int) -> None:
         """See ports.Nucleus."""
@@ -132,25 +176,57 @@ class Greengrass:
                 configuration_validity_report=report
             )
 
-    def publish(self, message: Message) -> None:
+    def defer_update(self, deployment_id: str, milliseconds: int) -> None:
         """See ports.Nucleus."""
         if self._client is None:
-            self._post(events.PublishFailed(message, "not connected", False))
+            return
+        # Too late an answer changes nothing: the update has begun by then.
+        with contextlib.suppress(RuntimeError):
+            self._client.defer_component_update_async(
+                deployment_id=deployment_id,
+                message="a certificate rotation is under way",
+                recheck_after_ms=milliseconds,
+            )
+
+    def publish(self, message: Message) -> None:
+        """See ports.Nucleus."""
+        self._hand_over(
+            message.topic,
+            message.payload.encode("utf-8"),
+            lambda: events.Published(message),
+            lambda reason, unauthorized: events.PublishFailed(message, reason, unauthorized),
+        )
+
+    def send(self, topic: str, payload: bytes) -> None:
+        """See ports.Nucleus."""
+        self._hand_over(
+            topic,
+            payload,
+            lambda: None,
+            lambda reason, unauthorized: events.SendFailed(topic, reason, unauthorized),
+        )
+
+    def _hand_over(
+        self,
+        topic: str,
+        payload: bytes,
+        taken: Callable[[], events.Event | None],
+        failed: Callable[[str, bool], events.Event],
+    ) -> None:
+        if self._client is None:
+            self._post(failed("not connected", False))
             return
         publish = self._client.publish_to_iot_core_async
         self._begin(
-            lambda: publish(
-                topic_name=message.topic,
-                qos=model.QOS.AT_LEAST_ONCE,
-                payload=message.payload.encode("utf-8"),
-            ),
-            lambda _: events.Published(message),
-            lambda error: events.PublishFailed(message, _reason(error), _unauthorized(error)),
+            lambda: publish(topic_name=topic, qos=model.QOS.AT_LEAST_ONCE, payload=payload),
+            lambda _: taken(),
+            lambda error: failed(_reason(error), _unauthorized(error)),
         )
 
     def close(self) -> None:
         """See ports.Nucleus."""
         client, self._client = self._client, None
+        self._asked, self._standing = set(), set()
         if client is not None:
             client.close(executor_wait=False)
 
@@ -160,9 +236,11 @@ class Greengrass:
         name: str,
         operation: Callable[..., tuple[Future[Any], Any]],
         on_event: Callable[[Any], events.Event | None],
+        settled: Callable[[bool], None] = lambda refused: None,
         **arguments: Any,
     ) -> None:
-        """``operation`` is one of the client's ``subscribe_to_..._async``."""
+        """``operation`` is one of the client's ``subscribe_to_..._async``; ``settled`` is told
+        whether it was refused, after the event that says so."""
         established: list[bool] = []
 
         def received(event: Any) -> None:
@@ -176,9 +254,15 @@ class Greengrass:
             if established:
                 self._post(events.Disconnected(attempt, f"the nucleus ended {name}"))
 
-        def subscribed(_: Any) -> events.Event:
+        def subscribed(_: Any) -> None:
             established.append(True)
-            return events.Subscribed(attempt, name)
+            self._post(events.Subscribed(attempt, name))
+            settled(False)
+
+        def refused(error: BaseException) -> None:
+            reason, unauthorized = _reason(error), _unauthorized(error)
+            self._post(events.SubscriptionRefused(attempt, name, reason, unauthorized))
+            settled(True)
 
         def begin() -> Future[Any]:
             response, _ = operation(
@@ -189,31 +273,29 @@ class Greengrass:
             )
             return response
 
-        self._begin(
-            begin,
-            subscribed,
-            lambda error: events.SubscriptionRefused(
-                attempt, name, _reason(error), _unauthorized(error)
-            ),
-        )
+        self._begin(begin, subscribed, refused)
 
     def _begin(
         self,
         begin: Callable[[], Future[Any]],
-        succeeded: Callable[[Any], events.Event],
-        failed: Callable[[BaseException], events.Event],
+        succeeded: Callable[[Any], events.Event | None],
+        failed: Callable[[BaseException], events.Event | None],
     ) -> None:
         """Post what comes of ``begin``. What the SDK cannot even begin, for want of a socket
         or on a connection that has just ended, it raises as RuntimeError: a failure too."""
 
         def done(finished: Future[Any]) -> None:
             error = finished.exception()
-            self._post(succeeded(finished.result()) if error is None else failed(error))
+            tell(succeeded(finished.result()) if error is None else failed(error))
+
+        def tell(event: events.Event | None) -> None:
+            if event is not None:
+                self._post(event)
 
         try:
             future = begin()
         except RuntimeError as error:
-            self._post(failed(error))
+            tell(failed(error))
             return
         future.add_done_callback(done)
 
@@ -236,6 +318,18 @@ def _validation(attempt: int, event: Any) -> events.Event | None:
     if asked is None:
         return None
     return events.ValidationAsked(attempt, asked.deployment_id or "", asked.configuration or {})
+
+
+def _announcement(event: Any) -> events.Event | None:
+    asked = event.pre_update_event
+    return None if asked is None else events.UpdateAnnounced(asked.deployment_id or "")
+
+
+def _inbound(event: Any) -> events.Event | None:
+    message = event.message
+    if message is None or not message.topic_name:
+        return None
+    return inbound.event_of(message.topic_name, message.payload or b"")
 
 
 def _unauthorized(error: BaseException) -> bool:

@@ -1,0 +1,105 @@
+"""What people are told, in words: what happened, and what to do about it."""
+
+from __future__ import annotations
+
+from rotation_cloud.ports import Cloud
+
+#: https://docs.aws.amazon.com/sns/latest/api/API_Publish.html
+_MAX_SUBJECT = 100
+
+
+def creation_failed(
+    cloud: Cloud, thing: str, job_id: str, code: str, detail: str, left: str | None
+) -> None:
+    """No certificate could be issued; ``left`` is the ARN of one that could not be removed."""
+    advice = "Look at the detail and at the function's log. The device may ask again by itself."
+    if code == "csr-refused":
+        advice = "Check keyAlgorithm and signingAlgorithm in the component's configuration."
+    if left is not None:
+        advice += (
+            f" {left} could not be removed yet: it is tried again when the device asks again or "
+            "the job ends. If it is still there after that, deactivate and delete it."
+        )
+    _tell(cloud, f"No certificate for {thing}", thing, job_id, "CREATE_FAILED", code, detail, advice)
+
+
+def backend_failed(cloud: Cloud, thing: str, job_id: str, action: str, detail: str) -> None:
+    """A device's message could not be served, for a reason that is not the device's."""
+    _tell(
+        cloud,
+        f"CertKeeper could not serve {thing}",
+        thing,
+        job_id,
+        f"{action.upper()}_FAILED",
+        "internal",
+        detail,
+        "Look at the detail and at the function's log. The device may ask again by itself.",
+    )
+
+
+def rotation_failed(
+    cloud: Cloud, thing: str, job_id: str, status: str, reason: str, detail: str
+) -> None:
+    """A rotation job ended without success."""
+    advice = {
+        "FAILED": "The device keeps the certificate that it uses. Look the reason up in "
+        "docs/protocol.md, mend it, and start a new job.",
+        "TIMED_OUT": "The device did not finish in time; it goes back to a valid certificate by "
+        "itself. See that it is online and healthy, then start a new job.",
+        "EVENT_LOST": "The job ended, and no event of it arrived. See that job-execution events "
+        "are switched on (aws iot describe-event-configurations).",
+        "REJECTED": "The device did not take the job. See its health message, then start a new "
+        "job.",
+    }.get(
+        status,
+        "If you ended the job yourself there is nothing to do; else see that the device is "
+        "healthy, and start a new job.",
+    )
+    _tell(
+        cloud,
+        f"Certificate rotation of {thing}: {status}",
+        thing,
+        job_id,
+        status,
+        reason,
+        detail,
+        advice,
+    )
+
+
+def certificate_shared(cloud: Cloud, thing: str, job_id: str, arn: str, others: str) -> None:
+    """The old certificate is used by other things too, and so stays."""
+    _tell(
+        cloud,
+        f"The old certificate of {thing} is shared",
+        thing,
+        job_id,
+        "CERTIFICATE_SHARED",
+        "shared",
+        f"{arn} is also attached to {others}",
+        f"It was detached from {thing} and is still ACTIVE. Rotate the other things as well; the "
+        "last one's rotation removes it.",
+    )
+
+
+def _tell(
+    cloud: Cloud,
+    subject: str,
+    thing: str,
+    job_id: str,
+    status: str,
+    reason: str,
+    detail: str,
+    advice: str,
+) -> None:
+    cloud.notices.tell(
+        subject[:_MAX_SUBJECT],
+        {
+            "thingName": thing,
+            "jobId": job_id,
+            "status": status,
+            "reason": reason,
+            "detail": detail,
+            "whatToDo": advice,
+        },
+    )

@@ -1,0 +1,164 @@
+"""What the decisions need from AWS, and the errors that they tell apart.
+
+``aws.py`` is the real thing. Every call may raise AwsError; a sub-class says more where a
+decision depends on it. A certificate is named by its ARN, a thing by its name.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from rotation_cloud.records import Record
+
+
+class AwsError(Exception):
+    """AWS did not do it, for the reason in the text."""
+
+
+class Throttled(AwsError):
+    """AWS is busy: nothing was done, and the same call may succeed later."""
+
+
+class NotFound(AwsError):
+    """What the call was about is not there."""
+
+
+class AlreadyThere(AwsError):
+    """What was to be made is there."""
+
+
+class Refused(AwsError):
+    """The input is at fault: the same call will be refused again."""
+
+
+class InUse(AwsError):
+    """A certificate that cannot be deleted yet: something is still attached to it."""
+
+
+class RecordChanged(Exception):
+    """The record is not the one that was read: somebody else wrote it in between."""
+
+
+@dataclass(frozen=True)
+class Issuance:
+    """A certificate that is registered and ACTIVE, attached to nothing yet."""
+
+    arn: str
+    pem: str
+
+
+@dataclass(frozen=True)
+class Execution:
+    """One thing's execution of a job: ``status`` as in the Jobs API, ``ended`` if it is final.
+
+    A job may be executed again for the same thing: ``identity`` tells the executions apart,
+    ``number`` counts them. ``operation`` is None where the document names none.
+    """
+
+    status: str
+    ended: bool
+    operation: str | None = None
+    identity: str = ""
+    number: int = 1
+
+
+class Registry(Protocol):
+    """The AWS IoT registry. Attaching and detaching twice is no error."""
+
+    def principals(self, thing: str) -> dict[str, str]:
+        """ARN and attachment type of every principal of the thing. Raises NotFound."""
+
+    def things(self, arn: str) -> Sequence[str]:
+        """Every thing that the certificate is attached to."""
+
+    def policies(self, arn: str) -> Sequence[str]:
+        """The names of all policies attached to the certificate."""
+
+    def attach_policy(self, arn: str, policy: str) -> None: ...
+
+    def detach_policy(self, arn: str, policy: str) -> None:
+        """Raises NotFound for a certificate or policy that is gone, or not attached."""
+
+    def attach_thing(self, arn: str, thing: str, attachment: str) -> None: ...
+
+    def detach_thing(self, arn: str, thing: str) -> None:
+        """Raises NotFound. On return the detachment may still be on its way."""
+
+    def deactivate(self, arn: str) -> None:
+        """Raises NotFound."""
+
+    def delete(self, arn: str) -> None:
+        """Raises NotFound, or InUse while something is attached."""
+
+
+class Issuer(Protocol):
+    """Who signs: AWS IoT, or a private CA."""
+
+    def issue(self, csr: str, token: str) -> Issuance:
+        """A certificate for the CSR (PEM), registered ACTIVE. Raises Refused for the CSR.
+
+        ``token`` (36 characters) is the same for the same request, where the CA can use it.
+        """
+
+
+class JobExecutions(Protocol):
+    """The Jobs service."""
+
+    def execution(self, thing: str, job_id: str) -> Execution | None:
+        """The thing's latest execution of the job; None if there is none."""
+
+    def pending(self, thing: str) -> Sequence[str]:
+        """The ids of the jobs that wait for the thing or are in progress."""
+
+    def create(self, job_id: str, thing_arn: str) -> None:
+        """Makes the rotation job for one thing. Raises AlreadyThere."""
+
+
+class Records(Protocol):
+    """What is known of each rotation, written only on condition."""
+
+    def get(self, thing: str, job_id: str) -> Record | None: ...
+
+    def of_thing(self, thing: str) -> Sequence[Record]: ...
+
+    def write(self, record: Record) -> Record:
+        """Writes it if nobody did since it was read, and gives it as it now is.
+
+        A record of version 0 is new. Raises RecordChanged.
+        """
+
+
+class Answers(Protocol):
+    """Messages to devices."""
+
+    def publish(self, topic: str, payload: bytes) -> None: ...
+
+
+class Notices(Protocol):
+    """Messages to people."""
+
+    def tell(self, subject: str, message: dict[str, str]) -> None: ...
+
+
+class Clock(Protocol):
+    """Time, in seconds since the epoch."""
+
+    def now(self) -> float: ...
+
+    def sleep(self, seconds: float) -> None: ...
+
+
+@dataclass(frozen=True)
+class Cloud:
+    """Everything that a decision asks of the world."""
+
+    prefix: str
+    registry: Registry
+    issuer: Issuer
+    jobs: JobExecutions
+    records: Records
+    answers: Answers
+    notices: Notices
+    clock: Clock

@@ -1,0 +1,124 @@
+"""What is known of one rotation: a record for each thing and job.
+
+    (none) -> issuing -> issued -> committed -> retiring -> done
+                 |  ^       |                      ^
+                 v  |       +----------------------+
+               undoing
+
+issuing
+    somebody makes a certificate, until ``lease`` at the latest. ``new`` is one that was made,
+    now or by an earlier attempt that this one replaces.
+undoing
+    no certificate was handed out; ``new`` is what is left of one, or None.
+issued
+    the device was given ``new``; ``old`` is taken for the one in use.
+committed
+    a connection was authenticated by ``new``.
+retiring
+    the job has ended, and ``retire`` says which of the two goes.
+done
+    nothing is left to do; the table drops it after a while.
+
+One proof outweighs what was assumed: the request of a later job shows which certificate the
+device uses now (``proven_by``). Within a job only the commit counts, since until it is sent
+the device may go back.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from enum import StrEnum
+
+#: Longer than the create function may run (cloud/template.yaml): past it, nobody works on it.
+LEASE_SECONDS = 60
+#: For how long a finished rotation still answers repeats.
+KEPT_SECONDS = 30 * 24 * 3600
+
+
+class State(StrEnum):
+    """How far a rotation has come."""
+
+    ISSUING = "issuing"
+    UNDOING = "undoing"
+    ISSUED = "issued"
+    COMMITTED = "committed"
+    RETIRING = "retiring"
+    DONE = "done"
+
+
+class Which(StrEnum):
+    """One of the two certificates."""
+
+    OLD = "old"
+    NEW = "new"
+
+
+@dataclass(frozen=True)
+class Record:
+    """One rotation. ``version`` counts the writes; 0 has never been written.
+
+    ``account_arn`` is what certificate ARNs begin with. ``superseded`` are the public keys of
+    requests that a later one replaced. ``told`` says that nobody needs to be told of the end.
+    Times are in seconds since the epoch, 0 for none.
+    """
+
+    thing: str
+    job_id: str
+    state: State
+    account_arn: str = ""
+    execution: str = ""
+    public_key: str = ""
+    old: str | None = None
+    new: str | None = None
+    certificate_pem: str = ""
+    policies: tuple[str, ...] = ()
+    attachment: str = ""
+    superseded: tuple[str, ...] = ()
+    started: int = 0
+    lease: int = 0
+    retire: Which | None = None
+    told: bool = False
+    expires_at: int = 0
+    version: int = 0
+
+    @property
+    def old_arn(self) -> str:
+        return f"{self.account_arn}:cert/{self.old}"
+
+    @property
+    def new_arn(self) -> str:
+        return f"{self.account_arn}:cert/{self.new}"
+
+    @property
+    def victim(self) -> str | None:
+        """The certificate that is being retired, by its id."""
+        if self.state is not State.RETIRING:
+            return None
+        return self.old if self.retire is Which.OLD else self.new
+
+    @property
+    def ever_committed(self) -> bool:
+        """Whether the new certificate became the device's own."""
+        return self.state is State.COMMITTED or self.retire is Which.OLD
+
+    def is_leased(self, now: float) -> bool:
+        """Whether somebody may be at work on it."""
+        return now < self.lease
+
+    def proven_by(self, principal: str) -> Record:
+        """The record as it is once a later job's request came over ``principal``."""
+        if self.state is State.ISSUED and principal == self.new:
+            return replace(self, state=State.COMMITTED)
+        if self.state is State.COMMITTED and principal == self.old:
+            return replace(self, state=State.ISSUED)
+        return self
+
+    def finished(self, now: float) -> Record:
+        """The record once nothing is left to do."""
+        return replace(
+            self,
+            state=State.DONE,
+            lease=0,
+            certificate_pem="",
+            expires_at=int(now) + KEPT_SECONDS,
+        )

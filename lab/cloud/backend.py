@@ -1,0 +1,154 @@
+"""The backend as the template deploys it, in the lab's account.
+
+Tables and topics are made in moto, job-execution events are switched on, rules listen at
+IoT Core, and their functions run in this process. What the functions publish to SNS is
+recorded as ``notification`` (source ``cloud``).
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Mapping
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any, Protocol
+
+from lab.cloud.aws_calls import AwsCalls, Fault, Lost
+from lab.cloud.functions import Functions, short_delay
+from lab.cloud.rules import Rules
+from lab.cloud.template import TEMPLATE, Template
+from lab.https.data_plane import environment
+from lab.iot_core.iot_core import IotCore
+from lab.timeline import Timeline
+
+#: What CreateTable takes of the properties of AWS::DynamoDB::Table.
+_TABLE = (
+    *("TableName", "AttributeDefinitions", "KeySchema", "BillingMode", "ProvisionedThroughput"),
+    *("GlobalSecondaryIndexes", "LocalSecondaryIndexes"),
+)
+
+
+class BackendAccount(Protocol):
+    """What the backend needs of an account."""
+
+    @property
+    def region(self) -> str: ...
+    @property
+    def account_id(self) -> str: ...
+    def client(self, service_name: str) -> Any: ...
+
+
+class Backend:
+    """``with Backend(...) as backend:``, in an account that is open; one at a time.
+
+    The AWS calls of the functions go through boto3's default session, see AwsCalls.
+    """
+
+    def __init__(
+        self,
+        account: BackendAccount,
+        iot_core: IotCore,
+        timeline: Timeline,
+        data_plane_url: str,
+        parameters: Mapping[str, str] | None = None,
+        *,
+        template: Path = TEMPLATE,
+        retry_delay: Callable[[int], float] = short_delay,
+    ) -> None:
+        """``parameters`` of the template where not its defaults; raises TemplateError."""
+        self._account = account
+        self._iot_core = iot_core
+        self._timeline = timeline
+        self._environment = environment(data_plane_url)
+        self._retry_delay = retry_delay
+        self._template = Template(
+            parameters, path=template, region=account.region, account_id=account.account_id
+        )
+        self._calls = AwsCalls(self._called)
+        self._closing = ExitStack()
+        self._functions: Functions
+
+    def __enter__(self) -> Backend:
+        with ExitStack() as opened:
+            self._make_resources()
+            opened.enter_context(self._calls)
+            self._functions = opened.enter_context(
+                Functions(
+                    self._template.functions(),
+                    self._timeline,
+                    environment=self._environment,
+                    retry_delay=self._retry_delay,
+                )
+            )
+            rules = Rules(
+                self._iot_core, self._timeline, self._template.rules(), self._functions.invoke
+            )
+            opened.callback(rules.close)
+            self._closing = opened.pop_all()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """The rules end first, then what they invoked; the account keeps what was made."""
+        self._closing.close()
+
+    @property
+    def aws_fault(self) -> Fault:
+        """Makes AWS calls of the functions fail, see AwsCalls; may be set at any time."""
+        return self._calls.fault
+
+    @aws_fault.setter
+    def aws_fault(self, fault: Fault) -> None:
+        self._calls.fault = fault
+
+    @property
+    def answer_lost(self) -> Lost:
+        """Loses the answers to AWS calls of the functions, see AwsCalls; may be set too."""
+        return self._calls.lost
+
+    @answer_lost.setter
+    def answer_lost(self, lost: Lost) -> None:
+        self._calls.lost = lost
+
+    @property
+    def aws_calls(self) -> Counter[tuple[str, str]]:
+        """How often the functions made each AWS call (service, operation) so far; a copy."""
+        return self._calls.count
+
+    def invoke(self, function: str, event: Any) -> None:
+        """Invoke a function, by its logical id, as its schedule or an operator would."""
+        self._functions.invoke(function, event)
+
+    def idle(self, timeout: float = 30.0) -> None:
+        """Wait until the rules have seen all that was published, and nothing runs any more.
+
+        Not from the loop. Raises TimeoutError.
+        """
+        self._iot_core.connections()  # goes through the loop, behind what is due there
+        self._functions.idle(timeout)
+
+    # --- within
+
+    def _make_resources(self) -> None:
+        dynamodb, sns = self._account.client("dynamodb"), self._account.client("sns")
+        for table in self._template.tables():
+            dynamodb.create_table(**{name: table[name] for name in _TABLE if name in table})
+            expiry = table.get("TimeToLiveSpecification")
+            if expiry is not None:
+                dynamodb.update_time_to_live(
+                    TableName=table["TableName"], TimeToLiveSpecification=expiry
+                )
+        for topic in self._template.notification_topics():
+            sns.create_topic(Name=topic["TopicName"])
+        self._account.client("iot").update_event_configurations(
+            eventConfigurations={"JOB_EXECUTION": {"Enabled": True}}
+        )
+
+    def _called(self, service: str, operation: str, parameters: Mapping[str, Any]) -> None:
+        if (service, operation) == ("sns", "Publish"):
+            self._timeline.record(
+                "cloud",
+                "notification",
+                topic=str(parameters.get("TopicArn", "")).rpartition(":")[2],
+                subject=parameters.get("Subject"),
+                message=parameters.get("Message"),
+            )

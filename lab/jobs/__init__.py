@@ -1,0 +1,1 @@
+"""The AWS IoT Jobs service of the lab: its states, its answers, its notifications."""

@@ -1,0 +1,424 @@
+"""What each phase of a rotation asks, of whom, how often, and for how long.
+
+A question to the cloud is asked again until it is answered, with a growing wait; one to
+the rotating child is always answered, so it is asked again only after a failure. Answers
+of the Jobs service carry a token of the phase in which they were asked for: what comes
+after that phase is over, or over a connection that is no more, is not taken for one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from datetime import timedelta
+from typing import Any, Callable
+
+from certkeeper.core import effects, events
+from certkeeper.core.backoff import Backoff
+from certkeeper.core.effects import Effect, Log
+from certkeeper.core.events import Event, Moment, ProbeResult
+from certkeeper.core.journal import Journal, Phase
+from certkeeper.core.settings import Settings
+from certkeeper.core.signals import Signal
+from certkeeper.core.store import Store
+from rotation_protocol import jobs, rotation, topics
+
+#: How often the nucleus is told to use another pair before that has failed.
+MAX_RECONNECTS = 3
+#: How often our process may begin in one phase: more, and it is the phase that ends it.
+MAX_STARTS = 8
+#: A nucleus that was told to restart stops its components first, which may take a minute.
+RESTART_SECONDS = 120.0
+#: Without an answer to the commit for so long, both pairs are tried with AWS IoT.
+COMMIT_SILENCE = 60.0
+#: Notifications can be lost: the next job is asked for now and then all the same.
+IDLE_SECONDS = 6 * 3600.0
+#: A message that the nucleus did not take; on nucleus lite it takes none while it reconnects.
+RESEND_SECONDS = 1.0
+#: The nucleus asks again after this time; it may hold a deployment back any number of times.
+DEFER_MILLISECONDS = 30_000
+
+_CLOUD = Backoff(timedelta(seconds=5), timedelta(minutes=1))
+_REPORT = Backoff(timedelta(seconds=10), timedelta(minutes=15))
+_PROBE = Backoff(timedelta(seconds=2), timedelta(seconds=15))
+_DEVICE = Backoff(timedelta(seconds=5), timedelta(minutes=5))
+
+#: Asked of the cloud, so that no answer may come; and of the device, which always answers.
+_PACE: Mapping[Phase, Backoff] = {
+    Phase.IDLE: _REPORT,
+    Phase.CLAIMING: _CLOUD,
+    Phase.REQUESTING: _CLOUD,
+    Phase.PROVING: _CLOUD,
+    Phase.COMMITTING: _CLOUD,
+    Phase.COMMITTED: _REPORT,
+    Phase.FAILED: _REPORT,
+}
+
+
+@dataclass(frozen=True)
+class Context:
+    """``session`` tells one start of the nucleus from another."""
+
+    now: Moment
+    settings: Settings
+    thing_name: str
+    session: str
+
+
+_NONE = Journal()
+
+
+@dataclass(frozen=True)
+class Rotation:
+    """The journal, and what a process knows beside it. Times are monotonic seconds.
+
+    ``store`` is None until the device has been surveyed; ``lost`` says why a journal that was
+    there could not be read. ``entry`` counts the phases of this process, ``tries`` how often
+    the phase's question has been asked. ``online``: what the cloud says reaches us.
+    """
+
+    journal: Journal = _NONE
+    store: Store | None = None
+    survey_problem: str = "the device has not been looked at yet"
+    survey_at: float | None = None
+    surveyed_for: tuple[str | None, str | None] = (None, None)
+    lost: str = ""
+    online: bool = False
+    entry: int = 0
+    entered_at: float = 0.0
+    tries: int = 0
+    retry_at: float | None = None
+    until: float | None = None
+    version: int | None = None
+    issued_pem: str = field(default="", repr=False)
+
+    @property
+    def under_way(self) -> bool:
+        """Whether there is a rotation that must not be disturbed."""
+        return self.journal.phase is not Phase.IDLE
+
+    @property
+    def muted(self) -> frozenset[str]:
+        """The certificates that raise no alerts, since they are being replaced."""
+        in_use = self.certificate_in_use
+        return frozenset() if in_use is None or not self.under_way else frozenset({in_use})
+
+    @property
+    def certificate_in_use(self) -> str | None:
+        """The id of the certificate that this rotation began with, as far as it is known."""
+        found = None if self.store is None else self.store.in_use
+        return self.journal.old_certificate_id or found
+
+    def wake_at(self) -> float | None:
+        """When a Tick is wanted."""
+        wanted = (self.retry_at, self.until, self.survey_at)
+        return min((at for at in wanted if at is not None), default=None)
+
+    def token(self, context: Context) -> str:
+        """What the Jobs service gives back with the answer to this phase's question."""
+        return f"{self.journal.phase.value}-{context.session}-{self.entry}"
+
+
+Step = tuple[Rotation, tuple[Effect, ...]]
+
+
+def enter(found: Rotation, context: Context, phase: Phase, **changes: Any) -> Step:
+    """The rotation in another phase, or in the same one anew, its question asked.
+
+    ``changes`` are fields of the journal.
+    """
+    base = found.journal
+    if phase in (Phase.IDLE, Phase.CLAIMING):
+        base = Journal()
+    if phase is Phase.SWITCHING or (phase is Phase.ROLLING_BACK and base.session is not None):
+        changes = {"session": context.session, **changes}
+    journal = replace(base, phase=phase, **{"starts": 0, **changes})
+    entered = replace(found, journal=journal, entry=found.entry + 1, tries=0)
+    if phase is Phase.IDLE:
+        entered = replace(entered, lost="", version=None, issued_pem="")
+    line: tuple[Effect, ...] = () if phase is Phase.IDLE else (_line(journal),)
+    entered, asked = ask(at_entry(entered, context), context)
+    return entered, (*line, *asked)
+
+
+def at_entry(found: Rotation, context: Context) -> Rotation:
+    """The rotation with the time of its phase begun now."""
+    now = context.now.monotonic
+    patience = {
+        Phase.CLAIMING: context.settings.commit_timeout_seconds,
+        Phase.REQUESTING: context.settings.commit_timeout_seconds,
+        Phase.PROVING: context.settings.commit_timeout_seconds,
+        Phase.COMMITTING: COMMIT_SILENCE,
+    }.get(found.journal.phase)
+    return replace(found, entered_at=now, until=None if patience is None else now + patience)
+
+
+def ask(found: Rotation, context: Context) -> Step:
+    """The phase's question, once more."""
+    phase = found.journal.phase
+    if phase in _PACE and not found.online:
+        return replace(found, retry_at=None), ()
+    tries = found.tries + 1
+    retry_at = None
+    if phase in _PACE:
+        wait = _PACE[phase].delay(tries, context.thing_name).total_seconds()
+        retry_at = context.now.monotonic + wait
+    asking = replace(found, tries=tries, retry_at=retry_at)
+    again: tuple[Effect, ...] = ()
+    if tries > 1 and phase is not Phase.IDLE:
+        again = (Log("asked-again", {"phase": phase.value, "attempt": tries}),)
+    return asking, (*again, *_QUESTIONS[phase](asking, context))
+
+
+def survey(found: Rotation, context: Context) -> Step:
+    """A look at the store, where the settings say that it is."""
+    surveying = replace(found, survey_at=None, surveyed_for=_paths(context.settings))
+    return surveying, (effects.Survey(context.settings),)
+
+
+def survey_is_due(found: Rotation, event: Event, context: Context) -> bool:
+    """Whether the store is to be looked for anew: after a failure, or in another place."""
+    if isinstance(event, events.Tick):
+        return found.survey_at is not None and context.now.monotonic >= found.survey_at
+    moved = found.surveyed_for != _paths(context.settings)
+    return isinstance(event, events.ConfigurationRead) and moved and not found.under_way
+
+
+def _paths(settings: Settings) -> tuple[str | None, str | None]:
+    return settings.certificate_file_path, settings.private_key_path
+
+
+def heard(found: Rotation, event: Event, context: Context) -> tuple[Rotation, Signal | None]:
+    """What time, and the state of the connection, mean to the phase's question."""
+    now = context.now.monotonic
+    if isinstance(event, events.Tick):
+        if found.until is not None and now >= found.until:
+            return replace(found, until=None), Signal.OUT_OF_TIME
+        if found.retry_at is not None and now >= found.retry_at:
+            return replace(found, retry_at=None), Signal.TRY_AGAIN
+    elif isinstance(event, events.Online):
+        found = replace(found, online=True, tries=0)
+        return found, Signal.TRY_AGAIN if found.journal.phase in _PACE else None
+    elif isinstance(event, (events.Connected, events.Disconnected)):
+        return replace(found, online=False), None
+    elif isinstance(event, events.SendFailed) and not event.unauthorized:
+        return replace(found, retry_at=now + RESEND_SECONDS), None
+    elif isinstance(event, events.JobAnswered) and found.journal.phase is Phase.IDLE:
+        return replace(found, retry_at=now + IDLE_SECONDS, tries=0), None
+    return found, None
+
+
+def later(found: Rotation, context: Context) -> Rotation:
+    """The rotation with its question due again in a while."""
+    pace = _PROBE if found.journal.phase is Phase.PROBING else _DEVICE
+    wait = pace.delay(found.tries, context.thing_name).total_seconds()
+    return replace(found, retry_at=context.now.monotonic + wait)
+
+
+def awaiting_restart(found: Rotation, context: Context) -> Rotation:
+    """The rotation that ends with this process, or is taken up again if it does not end."""
+    at = context.now.monotonic + RESTART_SECONDS
+    if found.journal.phase is Phase.SWITCHING:
+        return replace(found, until=at)
+    return replace(found, retry_at=at)
+
+
+def probing_is_over(found: Rotation, result: ProbeResult, context: Context) -> bool:
+    """Whether that answer is to be believed: a new certificate takes a while to be known
+    everywhere, and a network may come back."""
+    patience = context.settings.commit_timeout_seconds
+    if result.verdict == "refused":
+        patience //= 5
+    return context.now.monotonic - found.entered_at >= patience
+
+
+def try_both(found: Rotation, context: Context) -> Step:
+    """Which of the two certificates the cloud has kept, asked of AWS IoT itself."""
+    found = replace(found, until=context.now.monotonic + COMMIT_SILENCE)
+    if context.settings.probe == "off":
+        return found, ()
+    slots = (found.journal.new_slot or "", found.journal.old_slot or "")
+    return found, (effects.Probe(slots),)
+
+
+def done(found: Rotation, context: Context) -> Step:
+    """The rotation is over, and reported: the pair that is of no more use is removed."""
+    journal = found.journal
+    succeeded = journal.phase is Phase.COMMITTED
+    in_use = journal.certificate_id if succeeded else found.certificate_in_use
+    details: dict[str, object] = {"job": journal.job_id, "certificateId": in_use}
+    if journal.reason is not None:
+        details["reason"] = journal.reason.value
+    level = effects.INFO if succeeded else effects.ERROR
+    log = Log("rotation-succeeded" if succeeded else "rotation-failed", details, level)
+    if found.store is not None:
+        found = replace(found, store=replace(found.store, in_use=in_use))
+    unused = journal.old_slot if succeeded else journal.new_slot
+    idle, asked = enter(found, context, Phase.IDLE)
+    tidy = effects.EndRotator() if unused is None else effects.Wipe(unused)
+    return idle, (log, tidy, *asked)
+
+
+# -- the questions --------------------------------------------------------------------
+
+
+def commit(found: Rotation, context: Context) -> Effect:
+    """The confirmation, asked over the connection that the nucleus has now."""
+    request = rotation.CommitRequest(found.journal.job_id or "")
+    return _certificate(context, topics.COMMIT, rotation.encode_commit(request))
+
+
+def inquiry(found: Rotation, context: Context) -> Effect:
+    """How our own job stands."""
+    return _get(found, context, found.journal.job_id or "")
+
+
+def _next_job(found: Rotation, context: Context) -> tuple[Effect, ...]:
+    return (_get(found, context, "$next"),)
+
+
+def _claim(found: Rotation, context: Context) -> tuple[Effect, ...]:
+    return (_update(found, context, "IN_PROGRESS", {}, found.version),)
+
+
+def _prepare(found: Rotation, context: Context) -> tuple[Effect, ...]:
+    settings = context.settings
+    return (effects.Prepare(settings.key_algorithm, settings.signing_algorithm),)
+
+
+def _create(found: Rotation, context: Context) -> tuple[Effect, ...]:
+    request = rotation.CreateRequest(found.journal.job_id or "", found.journal.csr or "")
+    return (_certificate(context, topics.CREATE, rotation.encode_create(request)),)
+
+
+def _stage(found: Rotation, context: Context) -> tuple[Effect, ...]:
+    journal = found.journal
+    return (effects.Stage(journal.new_slot or "", journal.csr or "", found.issued_pem),)
+
+
+def _probe(found: Rotation, context: Context) -> tuple[Effect, ...]:
+    return (effects.Probe((found.journal.new_slot or "",)),)
+
+
+def _switch(found: Rotation, context: Context) -> tuple[Effect, ...]:
+    return (arming(found, context),)
+
+
+def arming(found: Rotation, context: Context) -> Effect:
+    """The dead-man's switch of this rotation."""
+    old, new = found.journal.old_slot or "", found.journal.new_slot or ""
+    return effects.Arm(old, new, context.settings.dead_man_seconds)
+
+
+def _prove(found: Rotation, context: Context) -> tuple[Effect, ...]:
+    return (inquiry(found, context),)
+
+
+def _commit(found: Rotation, context: Context) -> tuple[Effect, ...]:
+    """Disarmed first: from the sending on, the old certificate may be gone at any moment."""
+    return (effects.Disarm(),)
+
+
+def _succeeded(found: Rotation, context: Context) -> tuple[Effect, ...]:
+    details = {"certificateId": found.journal.certificate_id or ""}
+    return (_update(found, context, "SUCCEEDED", details),)
+
+
+def _roll_back(found: Rotation, context: Context) -> tuple[Effect, ...]:
+    return (effects.Activate(found.journal.old_slot or ""),)
+
+
+def _failed(found: Rotation, context: Context) -> tuple[Effect, ...]:
+    journal = found.journal
+    details = {
+        "reason": "" if journal.reason is None else journal.reason.value,
+        "detail": journal.detail,
+        "certificateId": found.certificate_in_use or "",
+    }
+    report = _update(found, context, "FAILED", details)
+    armed = journal.session is not None and found.tries == 1
+    return (effects.Disarm(), report) if armed else (report,)
+
+
+_QUESTIONS: Mapping[Phase, Callable[[Rotation, Context], tuple[Effect, ...]]] = {
+    Phase.IDLE: _next_job,
+    Phase.CLAIMING: _claim,
+    Phase.PREPARING: _prepare,
+    Phase.REQUESTING: _create,
+    Phase.STAGED: _stage,
+    Phase.PROBING: _probe,
+    Phase.SWITCHING: _switch,
+    Phase.PROVING: _prove,
+    Phase.COMMITTING: _commit,
+    Phase.COMMITTED: _succeeded,
+    Phase.ROLLING_BACK: _roll_back,
+    Phase.FAILED: _failed,
+}
+
+
+def _get(found: Rotation, context: Context, job_id: str) -> Effect:
+    topic = topics.jobs(context.thing_name, f"{job_id}/get")
+    return effects.Send(topic, jobs.encode_get(found.token(context)))
+
+
+def _update(
+    found: Rotation,
+    context: Context,
+    status: str,
+    details: Mapping[str, str],
+    version: int | None = None,
+) -> Effect:
+    topic = topics.jobs(context.thing_name, f"{found.journal.job_id}/update")
+    payload = jobs.encode_update(status, details, found.token(context), version)
+    return effects.Send(topic, payload)
+
+
+def _certificate(context: Context, action: str, payload: bytes) -> Effect:
+    topic = topics.rotation(context.settings.topic_prefix, context.thing_name, action)
+    return effects.Send(topic, payload)
+
+
+# -- what a person reads -------------------------------------------------------------------
+
+
+def _line(journal: Journal) -> Effect:
+    details: dict[str, object] = {"phase": journal.phase.value, "job": journal.job_id}
+    if journal.phase is Phase.REQUESTING:
+        details["oldCertificateId"] = journal.old_certificate_id
+    elif journal.phase in (Phase.PROBING, Phase.SWITCHING, Phase.COMMITTED):
+        details["certificateId"] = journal.certificate_id
+    if journal.phase in (Phase.ROLLING_BACK, Phase.FAILED) and journal.reason is not None:
+        details.update(reason=journal.reason.value, detail=journal.detail)
+        return Log("rotating", details, effects.WARN)
+    return Log("rotating", details)
+
+
+def probe_line(result: ProbeResult) -> Effect:
+    """What trying a pair showed."""
+    details = {"slot": result.slot, "verdict": result.verdict, "detail": result.detail}
+    accepted = result.verdict == "accepted"
+    return Log("probed", details, effects.INFO if accepted else effects.WARN)
+
+
+def remarks(event: Event) -> tuple[Effect, ...]:
+    """A line for what changes nothing, but is worth knowing."""
+    if isinstance(event, events.MessageRefused):
+        details = {"topic": event.topic, "reason": event.reason}
+        return (Log("message-refused", details, effects.WARN),)
+    if isinstance(event, events.SendFailed):
+        details = {"topic": event.topic, "reason": event.reason}
+        return (Log("send-failed", details, effects.WARN),)
+    if isinstance(event, events.JobNotified):
+        other = event.next_job.execution
+        if other is not None and not other.is_rotation:
+            details = {"job": other.job_id, "operation": str(other.operation)[:64]}
+            return (Log("job-left-alone", details),)
+    if isinstance(event, (events.CreateRejected, events.CommitRejected)):
+        said = event.rejected
+        details = {"code": said.code.value if said.code else "none", "message": said.message}
+        return (Log("answer-postponed", details, effects.WARN),)
+    if isinstance(event, (events.UpdateRejected, events.JobAskRejected)):
+        refused = event.rejected
+        details = {"job": event.job_id, "code": refused.code, "message": refused.message}
+        return (Log("job-answer-rejected", details, effects.WARN),)
+    return ()
