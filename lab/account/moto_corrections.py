@@ -2,9 +2,9 @@
 
 Each correction replaces one attribute of moto's iot backend, and its docstring says
 why; those of jobs are in moto_jobs.py. What moto checks by itself (duplicates,
-deleting what is ACTIVE or attached) stays moto's. Left as they are, because nothing here needs them yet: the lists have
-no pages, DescribeCertificate knows no certificateMode and no caCertificateId, and
-CreateThing replaces a thing of the same name.
+deleting what is ACTIVE or attached) stays moto's. Left as they are, because nothing
+here needs them yet: the lists have no pages, DescribeCertificate knows no
+certificateMode and no caCertificateId, and CreateThing replaces a thing of the same name.
 """
 
 from __future__ import annotations

@@ -7,6 +7,7 @@ exists and is empty.
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, Literal
@@ -47,6 +48,8 @@ def attach(iot_core: IotCore, jobs: Jobs) -> None:
             message.payload,
             lambda topic, body: reply(prefix + topic, json.dumps(body).encode()),
         )
+        # The answer is sent in a later turn of the loop: the notifications after it.
+        asyncio.get_running_loop().call_soon(jobs.flush)
 
     iot_core.reserve(TOPICS, handler)
 
@@ -67,7 +70,9 @@ class MqttPlane:
         payload: bytes,
         reply: Callable[[str, dict[str, Any]], None],
     ) -> None:
-        """Answer with ``reply(rest of the topic, body)``, then publish what is to be said."""
+        """Answer with ``reply(rest of the topic, body)``. What is to be published is left in
+        the ledger's outbox.
+        """
         request: dict[str, Any] = {}
         try:
             # Before anything is refused: a refusal bears the token too.
@@ -89,7 +94,6 @@ class MqttPlane:
         fault = self.reply_fault and self.reply_fault(thing_name, topic, body)
         for _ in range({"drop": 0, "duplicate": 2}.get(fault or "", 1)):
             reply(topic, dict(body))
-        self._ledger.outbox.drain()
 
     def _answer(
         self, thing_name: str, topic_rest: str, request: dict[str, Any]
@@ -139,7 +143,7 @@ def _parse(payload: bytes) -> dict[str, Any]:
         return {}
     try:
         request = json.loads(payload)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise JobsError("InvalidJson", f"the payload is not JSON: {error}") from error
     if not isinstance(request, dict):
         raise invalid("the payload is not a JSON object")

@@ -144,12 +144,13 @@ class Jobs:
     ) -> list[tuple[str, dict[str, Any]]]:
         """The answers to what a thing published to ``$aws/things/<thing>/jobs/<topic_rest>``:
         for each the rest of its topic, and its body. None if a fault swallows it, two if one
-        doubles it. Notifications are published when this returns, at the latest.
+        doubles it. Then notifications are published: see ``flush``.
         """
         answers: list[tuple[str, dict[str, Any]]] = []
         self._mqtt.serve(
             thing_name, topic_rest, payload, lambda topic, body: answers.append((topic, body))
         )
+        self.flush()
         return answers
 
     def serve(
@@ -159,5 +160,9 @@ class Jobs:
         payload: bytes,
         reply: Callable[[str, dict[str, Any]], None],
     ) -> None:
-        """As ``handle``, with the answers given to ``reply`` before anything is published."""
+        """As ``handle``, with the answers given to ``reply``, and ``flush`` left to the caller."""
         self._mqtt.serve(thing_name, topic_rest, payload, reply)
+
+    def flush(self) -> None:
+        """Publish what is to be said, unless another thread is at it, who will do it then."""
+        self._ledger.outbox.drain()

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
+from lab.nucleus.faults import DeviceFaults
 from lab.nucleus.mqtt_proxy import MqttProxy
 from lab.nucleus.processes import kill_processes, unit_environment
 from lab.nucleus.root_layout import RootLayout
@@ -28,7 +29,7 @@ _MQTT_PROCESS = {"classic": "java", "lite": "iotcored"}
 class Host:
     """Of one device. To be called on the lab's loop, unless a method says otherwise.
 
-    ``mqtt`` gives the nucleus's connection holder while the nucleus runs. What belongs to
+    ``mqtt`` gives the nucleus's MQTT while the nucleus runs. What belongs to
     the host lies beside the Greengrass root: its socket, its commands.
     """
 
@@ -37,12 +38,12 @@ class Host:
         layout: RootLayout,
         services: Mapping[str, Service],
         mqtt: Callable[[], MqttProxy | None],
+        faults: DeviceFaults,
         timeline: Timeline,
     ) -> None:
-        # Whether the kernel can destroy sockets (INET_DIAG_DESTROY).
-        self.ss_kills = True
         self._layout = layout
         self._mqtt = mqtt
+        self._faults = faults
         # Shorter than the path of the nucleus's own socket, which has to fit as well.
         socket = Path(f"{layout.root}.systemd")
         self.commands = StandIns(
@@ -55,6 +56,7 @@ class Host:
             transient=self.transient,
             statistics=self._ss,
             path=self.commands.path,
+            faults=faults,
             timeline=timeline,
         )
 
@@ -86,5 +88,7 @@ class Host:
             arguments,
             process=_MQTT_PROCESS[self._layout.runtime],
             socket=None if mqtt is None else mqtt.socket,
-            kill=lambda: None if mqtt is None or not self.ss_kills else mqtt.force_reconnect(),
+            kill=lambda: (
+                None if mqtt is None or not self._faults.ss_kills else mqtt.force_reconnect()
+            ),
         )

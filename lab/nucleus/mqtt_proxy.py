@@ -20,7 +20,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from lab.nucleus.message_faults import MessageFaults
+from lab.nucleus.faults import DeviceFaults
 from lab.nucleus.mqtt_connection import MqttConnection, OperationError, Settings
 from lab.nucleus.mqtt_spool import LITE_MESSAGE_LIMIT, REFUSED, SPOOL_LIMIT, Spool, SpoolError
 from lab.nucleus.mqtt_topics import check_topic, covers
@@ -65,7 +65,7 @@ class MqttProxy:
         timeline: Timeline,
         min_reconnect_delay: float = 1.0,
         max_reconnect_delay: float = 120.0,
-        faults: MessageFaults | None = None,
+        faults: DeviceFaults | None = None,
     ) -> None:
         self.connected = False
         self._classic = runtime == "classic"
@@ -85,7 +85,7 @@ class MqttProxy:
         # Done at the first connection; None while the process does not run.
         self._online: asyncio.Future[None] | None = None
         self._failures = 0
-        self._faults = faults or MessageFaults()
+        self._faults = faults or DeviceFaults()
         self._spool = Spool(
             runtime,
             lambda: self._connection if self.connected else None,
@@ -101,6 +101,11 @@ class MqttProxy:
     def principal(self) -> str | None:
         """SHA-256 (hex) of the DER of the certificate that the client was built with."""
         return None if self._connection is None else self._connection.principal
+
+    @property
+    def started(self) -> bool:
+        """Whether the process runs, connected or not."""
+        return self._online is not None
 
     # -- the life of the process ----------------------------------------------------
 

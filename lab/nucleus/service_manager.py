@@ -15,6 +15,7 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from lab.nucleus.faults import DeviceFaults
 from lab.nucleus.stand_ins.wire import Answer, decode_question, encode_answer
 from lab.nucleus.systemd_run import TimerRequest, Usage, parse
 from lab.nucleus.transient_units import TransientUnits, UnitExists
@@ -41,7 +42,7 @@ class ServiceManager:
     """Answers on ``socket`` for a device. To be called on the lab's loop.
 
     ``services`` are the units by full name, ``statistics`` is ``ss``, ``path`` the device's
-    PATH. ``fault``, if set, is the reason for which every systemctl fails.
+    PATH.
     """
 
     def __init__(
@@ -52,14 +53,15 @@ class ServiceManager:
         transient: TransientUnits,
         statistics: Callable[[Sequence[str]], Answer],
         path: str,
+        faults: DeviceFaults,
         timeline: Timeline,
     ) -> None:
-        self.fault: str | None = None
         self._socket = socket
         self._services = services
         self._transient = transient
         self._statistics = statistics
         self._path = path
+        self._faults = faults
         self._timeline = timeline
         self._server: asyncio.Server | None = None
         self._jobs: set[asyncio.Future[None]] = set()
@@ -117,9 +119,7 @@ class ServiceManager:
             program = shutil.which(request.command[0], path=self._path)
             if program is None:
                 raise Usage(f"Failed to find executable {request.command[0]}: No such file")
-            self._transient.arm(
-                request.unit, request.seconds, (program, *request.command[1:])
-            )
+            self._transient.arm(request.unit, request.seconds, (program, *request.command[1:]))
         except Usage as usage:
             return Answer(1, errors=f"{usage}\n")
         except UnitExists as exists:
@@ -135,8 +135,8 @@ class ServiceManager:
     # -- systemctl ------------------------------------------------------------------
 
     async def _systemctl(self, arguments: Sequence[str]) -> Answer:
-        if self.fault is not None:
-            return Answer(1, errors=f"{self.fault}\n")
+        if self._faults.systemctl_fault is not None:
+            return Answer(1, errors=f"{self._faults.systemctl_fault}\n")
         options = {argument for argument in arguments if argument.startswith("-")}
         if unknown := options - _SILENT:
             return Answer(1, errors=f"systemctl: unrecognized option '{min(unknown)}'\n")

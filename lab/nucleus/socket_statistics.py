@@ -81,7 +81,8 @@ def _parse(arguments: Sequence[str]) -> tuple[set[str], list[str]]:
 
 def _filter(words: list[str]) -> tuple[str | None, list[tuple[str, int]]]:
     """The state that is asked for, and which end is to have which port."""
-    state, ports = None, []
+    state: str | None = None
+    ports: list[tuple[str, int]] = []
     rest = [word for word in words if word not in ("and", "&", "&&")]
     while rest:
         match rest:
@@ -89,9 +90,9 @@ def _filter(words: list[str]) -> tuple[str | None, list[tuple[str, int]]]:
                 if name not in _STATES:
                     raise _Refused(255, f"ss: wrong state name: {name}")
                 state = name
-            case ["sport" | "dport" as end, "=" | "==" | "eq", port, *rest] if (
-                port.lstrip(":").isdecimal()
-            ):
+            case ["sport" | "dport" as end, "=" | "==" | "eq", port, *rest] if port.lstrip(
+                ":"
+            ).isdecimal():
                 ports.append((end, int(port.lstrip(":"))))
             case [word, *_]:
                 raise _Refused(

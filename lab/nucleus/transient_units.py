@@ -42,9 +42,7 @@ class TransientUnits:
     ``environment`` gives the variables of a unit's command.
     """
 
-    def __init__(
-        self, environment: Callable[[str], Mapping[str, str]], timeline: Timeline
-    ) -> None:
+    def __init__(self, environment: Callable[[str], Mapping[str, str]], timeline: Timeline) -> None:
         self._environment = environment
         self._timeline = timeline
         self._units: dict[str, _Unit] = {}

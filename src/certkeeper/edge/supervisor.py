@@ -59,14 +59,14 @@ def _break_connections() -> str:
     """
     try:
         before = set(_connections())
+        if not before:
+            return ""
         for _, port, _ in before:
             command.run("ss", "-K", "-tn", "sport", "=", f":{port}")
         left = before & set(_connections())
     except CommandError:
         return ""
-    if not before or left:
-        return ""
-    return f"break of {len(before)} connection(s) of {CONNECTED_PROCESS}"
+    return "" if left else f"break of {len(before)} connection(s) of {CONNECTED_PROCESS}"
 
 
 def _connections() -> Iterator[tuple[str, str, str]]:
