@@ -23,6 +23,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         command.add_argument(
             "--runtime", choices=("classic", "lite", "both"), default="both", help="default: both"
         )
+    one = commands.add_parser("scenario", help="what a rotation must survive, played and judged")
+    one.add_argument("name", nargs="?", help="which one; see --list")
+    one.add_argument("--list", action="store_true", help="print every scenario")
+    one.add_argument("--runtime", choices=("classic", "lite", "both"), default="both")
     commands.add_parser("bench", help="measure, and print the table of docs/benchmarks.md")
     options = parser.parse_args(arguments)
     # A terminated lab still closes what it opened.
@@ -33,6 +37,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return bench.run()
     runtimes: tuple[Runtime, ...] = ("classic", "lite")
     runtimes = tuple(kind for kind in runtimes if options.runtime in (kind, "both"))
+    if options.command == "scenario":
+        from lab.scenarios import playing
+
+        return playing.run(options.name, runtimes, listing=options.list)
     if options.command == "up":
         from lab import up as looking_around
 

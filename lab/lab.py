@@ -11,12 +11,18 @@ from typing import Any
 
 from lab.account.account import Account, DeviceIdentity
 from lab.account.policies import core_device_policy
+from lab.cloud.backend import Backend
+from lab.https.credentials import make_role_alias
+from lab.https.data_plane import DataPlane
+from lab.https.device_endpoint import DeviceEndpoint
 from lab.iot_core.iot_core import IotCore
+from lab.jobs.mqtt import attach
 from lab.loop import LoopThread
 from lab.nucleus.core_device import CoreDevice, Endpoint
 from lab.nucleus.recipe import Runtime
 from lab.nucleus.root_layout import CoreIdentity, Provisioning, lay_out_classic, lay_out_lite
 from lab.timeline import Entry, Timeline
+from rotation_protocol import topics
 
 
 class Lab:
@@ -32,14 +38,47 @@ class Lab:
             self.folder = Path(opened.enter_context(tempfile.TemporaryDirectory(prefix="cklab-")))
             self.loop = opened.enter_context(LoopThread())
             self.account = opened.enter_context(Account(self.timeline))
-            self.iot_core = self._iot_core()
-            self.iot_core.start()
-            opened.callback(self.iot_core.stop)
+            make_role_alias(self.account)
+            self.jobs = self.account.jobs
+            pair = self._server_pair()
+            self.iot_core = IotCore(
+                self.loop,
+                self.timeline,
+                self.account.registry,
+                server_certificate=pair[0],
+                server_key=pair[1],
+                region=self.account.region,
+                account_id=self.account.account_id,
+            )
+            self.https = DeviceEndpoint(
+                self.loop,
+                self.timeline,
+                self.account,
+                self.jobs,
+                server_certificate=pair[0],
+                server_key=pair[1],
+            )
+            self.data_plane = DataPlane(self.loop, self.timeline, self.iot_core, self.jobs)
+            for server in (self.iot_core, self.https, self.data_plane):
+                server.start()
+                opened.callback(server.stop)
+            self.jobs.publish = self.iot_core.publish
+            attach(self.iot_core, self.jobs)
             self._closing = opened.pop_all()
         return self
 
     def __exit__(self, *_: object) -> None:
         self._closing.close()
+
+    def deploy_backend(self, **parameters: str) -> Backend:
+        """Deploy cloud/template.yaml in the account; ``parameters`` where not its defaults.
+
+        It is removed when the lab closes.
+        """
+        backend = Backend(
+            self.account, self.iot_core, self.timeline, self.data_plane.url, parameters
+        )
+        return self._closing.enter_context(backend)
 
     def core_device(
         self,
@@ -51,6 +90,7 @@ class Lab:
         key_algorithm: str = "ECDSA-P256",
         fleet_provisioned: bool = False,
         policy: Mapping[str, Any] | None = None,
+        topic_prefix: str = topics.PREFIX,
         configuration: Mapping[str, Any] | None = None,
     ) -> tuple[CoreDevice, DeviceIdentity]:
         """Register a thing with a certificate and a policy, and lay out its Greengrass root.
@@ -65,7 +105,10 @@ class Lab:
             key_algorithm=key_algorithm,
             policy_document=policy
             or core_device_policy(
-                thing_name, region=self.account.region, account_id=self.account.account_id
+                thing_name,
+                region=self.account.region,
+                account_id=self.account.account_id,
+                topic_prefix=topic_prefix,
             ),
         )
         identity = CoreIdentity(
@@ -74,8 +117,9 @@ class Lab:
             private_key_pem=registered.private_key_pem,
             root_ca_pem=self.account.server_authority.certificate_pem,
             region=self.account.region,
-            data_endpoint=self.iot_core.host,
-            credential_endpoint=self.iot_core.host,
+            # The port belongs to HTTPS; the lab's nucleus knows its MQTT endpoint otherwise.
+            data_endpoint=self.https.address,
+            credential_endpoint=self.https.address,
         )
         root = self.folder / thing_name
         if runtime == "lite":
@@ -95,18 +139,11 @@ class Lab:
         self._closing.callback(device.stop)
         return device, registered
 
-    def _iot_core(self) -> IotCore:
+    def _server_pair(self) -> tuple[Path, Path]:
+        """Certificate and key of the account's endpoints, in PEM files."""
         pair = self.account.server_authority.issue_server_certificate()
         certificate_path, key_path = self.folder / "server.pem", self.folder / "server.key"
         certificate_path.write_text(pair.certificate_pem)
         key_path.touch(mode=0o600)
         key_path.write_text(pair.private_key_pem)
-        return IotCore(
-            self.loop,
-            self.timeline,
-            self.account.registry,
-            server_certificate=certificate_path,
-            server_key=key_path,
-            region=self.account.region,
-            account_id=self.account.account_id,
-        )
+        return certificate_path, key_path

@@ -88,21 +88,53 @@ class Timeline:
 
         Raises NotSeen, with the last twenty entries, if it does not come.
         """
+        wanted = " ".join([event, *(f"{key}={value}" for key, value in details.items())])
+        return self.wait_until(
+            lambda entry: _matches(entry, event, source, details),
+            wanted,
+            after=after,
+            timeout=timeout,
+        )
+
+    def wait_until(
+        self,
+        matches: Callable[[Entry], bool],
+        wanted: str,
+        *,
+        after: int = 0,
+        timeout: float = 30.0,
+    ) -> Entry:
+        """The first entry since ``after`` for which ``matches``, waiting for it.
+
+        Raises NotSeen, which says what was ``wanted``.
+        """
         deadline = time.monotonic() + timeout
         position = after
         with self._changed:
             while True:
                 for entry in self._entries[position:]:
-                    if _matches(entry, event, source, details):
+                    if matches(entry):
                         return entry
                 position = max(position, len(self._entries))
                 remaining = deadline - time.monotonic()
                 if remaining <= 0 or not self._changed.wait(remaining):
-                    wanted = " ".join([event, *(f"{k}={v}" for k, v in details.items())])
-                    last = "\n".join(str(entry) for entry in self._entries[-20:])
-                    raise NotSeen(
-                        f"not seen within {timeout:g} s: {wanted}; the last events:\n{last}"
-                    )
+                    raise NotSeen(self._not_seen(wanted, timeout))
+
+    def poll(self, holds: Callable[[], bool], wanted: str, timeout: float = 30.0) -> None:
+        """Wait until something holds that has no entry of its own; looked at after each entry,
+        and ten times a second. Raises NotSeen."""
+        deadline = time.monotonic() + timeout
+        while not holds():
+            remaining = deadline - time.monotonic()
+            if remaining <= 0:
+                raise NotSeen(self._not_seen(wanted, timeout))
+            with self._changed:
+                self._changed.wait(min(0.1, remaining))
+
+    def _not_seen(self, wanted: str, timeout: float) -> str:
+        with self._changed:
+            last = "\n".join(str(entry) for entry in self._entries[-20:])
+        return f"not seen within {timeout:g} s: {wanted}; the last events:\n{last}"
 
 
 def _matches(entry: Entry, event: str, source: str | None, details: Mapping[str, object]) -> bool:

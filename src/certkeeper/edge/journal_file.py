@@ -12,6 +12,23 @@ from certkeeper.ports import StoreError
 MAX_BYTES = 64 * 1024
 
 
+class Journals:
+    """See ports.JournalStore: the journal of a store that is yet to be found."""
+
+    def __init__(self) -> None:
+        self._file: JournalFile | None = None
+
+    def keep_in(self, folder: str) -> None:
+        """See ports.JournalStore."""
+        self._file = JournalFile(Path(folder))
+
+    def save(self, value: Journal) -> None:
+        """See ports.JournalStore."""
+        if self._file is None:
+            raise StoreError("it is not known where the device's credentials are")
+        self._file.save(value)
+
+
 class JournalFile:
     """The journal in ``journal.json`` of this folder, which is made if it is not there."""
 

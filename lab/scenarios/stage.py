@@ -1,0 +1,299 @@
+"""What a scenario is played on: the lab, the backend, one device, an operator, and a judge.
+
+The judge looks from outside: at the account's registry and jobs, at the connection that AWS
+IoT Core sees, at the files that a nucleus reads, at what was published to people.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+
+from certkeeper.edge.x509 import key_algorithm
+from lab.account.account import DeviceIdentity
+from lab.cloud.backend import Backend
+from lab.lab import Lab
+from lab.nucleus.core_device import CoreDevice
+from lab.nucleus.recipe import Runtime
+from lab.scenarios.scenario import Scenario, VerdictFailed, require
+from lab.timeline import Entry
+from rotation_protocol.jobs import ROTATE
+
+THING = "press-7"
+#: Short, so that what has to wait for them is soon over.
+CONFIGURATION = {"commitTimeoutSeconds": 30, "deadManSeconds": 60}
+TERMINAL = ("succeeded", "failed", "rejected", "canceled", "removed", "timed-out", "deleted")
+
+
+class Stage:
+    """One device in one account. ``old`` is the identity that it was born with."""
+
+    def __init__(self, lab: Lab, backend: Backend, device: CoreDevice, old: DeviceIdentity) -> None:
+        self.lab = lab
+        self.backend = backend
+        self.device = device
+        self.old = old
+        self.timeline = lab.timeline
+        self._iot = lab.account.client("iot")
+        self._jobs: list[str] = []
+
+    # -- the operator ------------------------------------------------------------------
+
+    def create_job(
+        self, operation: str = ROTATE, *, minutes: int = 10, job_id: str | None = None
+    ) -> str:
+        """Make a job for the device; its id."""
+        job_id = job_id or f"{operation.lower().replace('_', '-')}-{len(self._jobs) + 1}"
+        thing_arn = f"arn:aws:iot:{self.lab.account.region}:{self.lab.account.account_id}:thing"
+        self._iot.create_job(
+            jobId=job_id,
+            targets=[f"{thing_arn}/{self.device.thing_name}"],
+            document=json.dumps({"operation": operation}),
+            timeoutConfig={"inProgressTimeoutInMinutes": minutes},
+        )
+        self._jobs.append(job_id)
+        return job_id
+
+    def cancel_execution(self, job_id: str) -> None:
+        """Cancel the device's execution, also one in progress."""
+        self._iot.cancel_job_execution(jobId=job_id, thingName=self.device.thing_name, force=True)
+
+    def delete_job(self, job_id: str) -> None:
+        """Delete the job, whatever its state."""
+        self._iot.delete_job(jobId=job_id, force=True)
+
+    def deactivate(self, certificate_id: str) -> None:
+        """Switch a certificate off; who is connected with it is dropped."""
+        self._iot.update_certificate(certificateId=certificate_id, newStatus="INACTIVE")
+        self.lab.iot_core.enforce_registry()
+
+    def time_out(self, minutes: int = 11) -> None:
+        """Let so much time pass for the Jobs service, and for nobody else."""
+        before = self.lab.jobs.clock
+        self.lab.jobs.clock = lambda: before() + minutes * 60
+        self.lab.jobs.expire()
+
+    def rotate(self, timeout: float = 60.0) -> str:
+        """A job, and its success; the job's id."""
+        job_id = self.create_job()
+        self.wait_for_end(job_id, "succeeded", timeout)
+        return job_id
+
+    # -- waiting ---------------------------------------------------------------------------
+
+    def start(self) -> None:
+        """Start the device, and wait until it hears of jobs."""
+        mark = self.timeline.mark()
+        self.device.start()
+        self.wait_until_listening(mark)
+
+    def wait_until_listening(self, after: int = 0) -> None:
+        """Until the component asks for the next job."""
+        self.timeline.wait_for(
+            "published",
+            source="iot-core",
+            after=after,
+            topic=f"$aws/things/{self.device.thing_name}/jobs/$next/get",
+        )
+
+    def wait_for_phase(self, phase: str, after: int = 0, timeout: float = 60.0) -> Entry:
+        """Until the component says that it is in that phase of a rotation."""
+        return self._line(f"rotating phase={phase} ", after, timeout)
+
+    def wait_for_line(self, start: str, after: int = 0, timeout: float = 60.0) -> Entry:
+        """Until the component logs a line that begins so."""
+        return self._line(start, after, timeout)
+
+    def _line(self, start: str, after: int, timeout: float) -> Entry:
+        return self.timeline.wait_until(
+            lambda entry: (
+                entry.source == "component" and str(entry.details.get("line", "")).startswith(start)
+            ),
+            f"component: {start}",
+            after=after,
+            timeout=timeout,
+        )
+
+    def wait_for_end(self, job_id: str, status: str, timeout: float = 60.0) -> Entry:
+        """Until the execution has ended so."""
+        ended = self.timeline.wait_until(
+            lambda entry: (
+                entry.source == "jobs"
+                and entry.details.get("job") == job_id
+                and entry.event in TERMINAL
+            ),
+            f"the end of {job_id}",
+            timeout=timeout,
+        )
+        require(ended.event == status, f"{job_id} {ended.event}: {ended.details}")
+        return ended
+
+    def wait_for_idle(self, timeout: float = 60.0) -> None:
+        """Until no rotation is under way on the device, and the backend has nothing to do."""
+        self.timeline.poll(
+            lambda: self._journal_phase() in (None, "idle"), "an idle rotation", timeout
+        )
+        self.backend.idle(timeout)
+
+    def _journal_phase(self) -> str | None:
+        try:
+            text = (self.store / "journal.json").read_text()
+        except FileNotFoundError:
+            return None
+        try:
+            phase = json.loads(text)["phase"]
+        except (ValueError, KeyError, TypeError):
+            return "unreadable"
+        return str(phase)
+
+    # -- looking ----------------------------------------------------------------------------
+
+    @property
+    def store(self) -> Path:
+        """The folder of the device's store."""
+        return self.device.layout.private_key_path.parent / "certkeeper"
+
+    def certificate_on_disk(self) -> str:
+        """The id of the certificate that a nucleus finds, whose key lies beside it.
+
+        Raises VerdictFailed for a pair that does not match.
+        """
+        layout = self.device.layout
+        certificate = x509.load_pem_x509_certificate(layout.certificate_path.read_bytes())
+        key = serialization.load_pem_private_key(layout.private_key_path.read_bytes(), None)
+        kind = (
+            serialization.Encoding.DER,
+            serialization.PublicFormat.SubjectPublicKeyInfo,
+        )
+        require(
+            certificate.public_key().public_bytes(*kind) == key.public_key().public_bytes(*kind),
+            "key and certificate on the disk do not match",
+        )
+        return certificate.fingerprint(hashes.SHA256()).hex()
+
+    def certificates_in_account(self) -> dict[str, str]:
+        """The status of each certificate attached to the thing, by its id."""
+        attached = self._iot.list_thing_principals(thingName=self.device.thing_name)["principals"]
+        ids = [arn.rpartition("/")[2] for arn in attached]
+        statuses = {
+            certificate_id: self._iot.describe_certificate(certificateId=certificate_id)[
+                "certificateDescription"
+            ]["status"]
+            for certificate_id in ids
+        }
+        return {certificate_id: str(status) for certificate_id, status in statuses.items()}
+
+    def active_certificates(self) -> set[str]:
+        """Every ACTIVE certificate of the account, attached or not."""
+        listed = self._iot.list_certificates(pageSize=250)["certificates"]
+        return {found["certificateId"] for found in listed if found["status"] == "ACTIVE"}
+
+    def key_algorithm(self) -> str:
+        """The algorithm of the certificate on the disk."""
+        layout = self.device.layout
+        certificate = x509.load_pem_x509_certificate(layout.certificate_path.read_bytes())
+        return key_algorithm(certificate.public_key())
+
+    def principal_connected(self) -> str | None:
+        """The certificate with which the nucleus is connected now."""
+        for connection in self.lab.iot_core.connections():
+            if connection.client_id == self.device.thing_name:
+                return connection.principal
+        return None
+
+    def notifications(self) -> list[Entry]:
+        """What was published to people."""
+        return self.timeline.find("notification", source="cloud")
+
+    # -- the verdict ---------------------------------------------------------------------------
+
+    def verdict(
+        self,
+        *,
+        rotated: bool,
+        job: str | None = None,
+        status: str | None = None,
+        reason: str | None = None,
+        told: int | None = None,
+        strangers: frozenset[str] = frozenset(),
+    ) -> None:
+        """The device is connected with one pair that matches, the cloud holds one ACTIVE
+        certificate and it is that one, the job has one end, and people were told.
+
+        ``rotated``: whether it is another certificate than before. ``told``: how many
+        notifications there are in all; by default one for each job that did not succeed.
+        ``strangers`` are certificates of other devices.
+        """
+        self.wait_for_idle()
+        on_disk = self.certificate_on_disk()
+        require(
+            (on_disk != self.old.certificate_id) == rotated,
+            f"the certificate on the disk is {'the old' if rotated else 'another'} one",
+        )
+        self.timeline.poll(
+            lambda: self.principal_connected() == on_disk,
+            f"a connection with {on_disk[:12]}",
+            40,
+        )
+        attached = self.certificates_in_account()
+        require(attached == {on_disk: "ACTIVE"}, f"attached are {attached}, not {on_disk}")
+        active = self.active_certificates() - strangers
+        require(active == {on_disk}, f"ACTIVE are {active}, not {on_disk} alone")
+        key = self.device.layout.private_key_path
+        require(key.stat().st_mode & 0o077 == 0, "others may read the private key")
+        if job is not None:
+            self._judge_job(job, status or ("succeeded" if rotated else "failed"), reason)
+        expected = told if told is not None else sum(not rotated for _ in self._jobs)
+        count = len(self.notifications())
+        require(count == expected, f"people were told {count} times, not {expected}")
+        self._judge_store(on_disk)
+
+    def _judge_job(self, job: str, status: str, reason: str | None) -> None:
+        ends = [
+            entry
+            for entry in self.timeline.entries
+            if entry.source == "jobs"
+            and entry.details.get("job") == job
+            and entry.event in TERMINAL
+        ]
+        require(len(ends) == 1, f"{job} has {len(ends)} ends")
+        require(ends[0].event == status, f"{job} {ends[0].event}, not {status}")
+        if reason is not None:
+            details = ends[0].details.get("status_details")
+            said = details.get("reason") if isinstance(details, dict) else None
+            require(said == reason, f"the reason is {said}, not {reason}")
+
+    def _judge_store(self, on_disk: str) -> None:
+        """No key but the one in use is left behind."""
+        if not self.store.exists():
+            return
+        keys = sorted(self.store.glob("?/private.key"))
+        require(len(keys) <= 1, f"the store holds {len(keys)} keys")
+
+
+@contextmanager
+def staged(
+    scenario: Scenario, runtime: Runtime, listener: Callable[[Entry], None] | None = None
+) -> Iterator[Stage]:
+    """The stage for a scenario: everything is there, and the device is not started yet."""
+    with Lab(listener) as lab:
+        backend = lab.deploy_backend(**scenario.backend)
+        made = dict(scenario.device)
+        configuration = {**CONFIGURATION, **made.pop("configuration", {})}
+        device, old = lab.core_device(THING, runtime=runtime, configuration=configuration, **made)
+        yield Stage(lab, backend, device, old)
+
+
+def play(
+    scenario: Scenario, runtime: Runtime, listener: Callable[[Entry], None] | None = None
+) -> None:
+    """Play it. Raises VerdictFailed or NotSeen if it does not end as it promises."""
+    if runtime not in scenario.runtimes:
+        raise VerdictFailed(f"{scenario.name} is not played on {runtime}")
+    with staged(scenario, runtime, listener) as stage:
+        scenario.play(stage)
