@@ -92,6 +92,13 @@ class Backend:
         self._closing.close()
 
     @property
+    def job_template_arn(self) -> str:
+        """The job template from which an operator makes rotation jobs."""
+        (job_template,) = self._template.job_templates()
+        arn = f"arn:aws:iot:{self._account.region}:{self._account.account_id}:jobtemplate/"
+        return arn + str(job_template["JobTemplateId"])
+
+    @property
     def aws_fault(self) -> Fault:
         """Makes AWS calls of the functions fail, see AwsCalls; may be set at any time."""
         return self._calls.fault
@@ -139,9 +146,10 @@ class Backend:
                 )
         for topic in self._template.notification_topics():
             sns.create_topic(Name=topic["TopicName"])
-        self._account.client("iot").update_event_configurations(
-            eventConfigurations={"JOB_EXECUTION": {"Enabled": True}}
-        )
+        iot = self._account.client("iot")
+        for job_template in self._template.job_templates():
+            iot.create_job_template(**_as_in_the_api(job_template))
+        iot.update_event_configurations(eventConfigurations={"JOB_EXECUTION": {"Enabled": True}})
 
     def _called(self, service: str, operation: str, parameters: Mapping[str, Any]) -> None:
         if (service, operation) == ("sns", "Publish"):
@@ -152,3 +160,14 @@ class Backend:
                 subject=parameters.get("Subject"),
                 message=parameters.get("Message"),
             )
+
+
+def _as_in_the_api(properties: Any) -> Any:
+    """CloudFormation's names as the API has them: they begin with a small letter there."""
+    if isinstance(properties, Mapping):
+        return {
+            name[:1].lower() + name[1:]: _as_in_the_api(value) for name, value in properties.items()
+        }
+    if isinstance(properties, list):
+        return [_as_in_the_api(value) for value in properties]
+    return properties

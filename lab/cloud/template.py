@@ -31,6 +31,7 @@ _NAMED = {
     "AWS::DynamoDB::Table": ("TableName", "dynamodb", "table/"),
     "AWS::SNS::Topic": ("TopicName", "sns", ""),
     "AWS::SQS::Queue": ("QueueName", "sqs", ""),
+    "AWS::IoT::JobTemplate": ("JobTemplateId", "iot", "jobtemplate/"),
 }
 _ARN_ATTRIBUTES = ("Arn", "TopicArn")
 _NAME_ATTRIBUTES = ("TopicName", "QueueName")
@@ -106,6 +107,10 @@ class Template:
     def notification_topics(self) -> list[dict[str, Any]]:
         """The resolved properties of each SNS topic, its name among them."""
         return self._described("AWS::SNS::Topic", "TopicName")
+
+    def job_templates(self) -> list[dict[str, Any]]:
+        """The resolved properties of each job template, its id among them."""
+        return self._described("AWS::IoT::JobTemplate", "JobTemplateId")
 
     # --- within
 

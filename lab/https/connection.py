@@ -170,5 +170,5 @@ class HttpConnection(asyncio.Protocol):
             self._timer = self._loop.call_later(LINGER, self._transport.abort)
 
     def _flush(self) -> None:
-        assert self._tls is not None
-        self._transport.write(self._tls.outgoing())
+        if self._tls is not None:
+            self._transport.write(self._tls.outgoing())

@@ -55,7 +55,8 @@ def parse(arguments: Sequence[str]) -> TimerRequest:
         raise Usage("Command line to execute required.")
     if seconds is None or not unit:
         raise Usage("The lab runs transient timers only: --unit= and --on-active= are needed.")
-    return TimerRequest(unit, seconds, tuple(rest), quiet)
+    # systemd puts variables into the command line; two dollars stand for one.
+    return TimerRequest(unit, seconds, tuple(word.replace("$$", "$") for word in rest), quiet)
 
 
 def _time_span(text: str) -> float:

@@ -44,19 +44,18 @@ class Stage:
 
     # -- the operator ------------------------------------------------------------------
 
-    def create_job(
-        self, operation: str = ROTATE, *, minutes: int = 10, job_id: str | None = None
-    ) -> str:
-        """Make a job for the device; its id."""
-        job_id = job_id or f"{operation.lower().replace('_', '-')}-{len(self._jobs) + 1}"
+    def create_job(self, operation: str = ROTATE) -> str:
+        """Make a job for the device, a rotation's from the template; its id."""
+        job_id = f"{operation.lower().replace('_', '-')}-{len(self._jobs) + 1}"
         thing_arn = f"arn:aws:iot:{self.lab.account.region}:{self.lab.account.account_id}:thing"
-        self._iot.create_job(
-            jobId=job_id,
-            targets=[f"{thing_arn}/{self.device.thing_name}"],
-            document=json.dumps({"operation": operation}),
-            timeoutConfig={"inProgressTimeoutInMinutes": minutes},
-        )
         self._jobs.append(job_id)
+        targets = [f"{thing_arn}/{self.device.thing_name}"]
+        if operation == ROTATE:
+            template = self.backend.job_template_arn
+            self._iot.create_job(jobId=job_id, targets=targets, jobTemplateArn=template)
+        else:
+            document = json.dumps({"operation": operation})
+            self._iot.create_job(jobId=job_id, targets=targets, document=document)
         return job_id
 
     def cancel_execution(self, job_id: str) -> None:
@@ -72,7 +71,7 @@ class Stage:
         self._iot.update_certificate(certificateId=certificate_id, newStatus="INACTIVE")
         self.lab.iot_core.enforce_registry()
 
-    def time_out(self, minutes: int = 11) -> None:
+    def time_out(self, minutes: int = 61) -> None:
         """Let so much time pass for the Jobs service, and for nobody else."""
         before = self.lab.jobs.clock
         self.lab.jobs.clock = lambda: before() + minutes * 60

@@ -79,7 +79,7 @@ class Rotation:
 
     journal: Journal = _NONE
     store: Store | None = None
-    survey_problem: str = "the device has not been looked at yet"
+    survey_problem: str = ""
     survey_at: float | None = None
     surveyed_for: tuple[str | None, str | None] = (None, None)
     lost: str = ""

@@ -132,6 +132,8 @@ def _claim(rotation: Rotation, event: Event, context: Context) -> Step:
     execution = signals.offered(event)
     if execution is None:
         return rotation, ()
+    if rotation.store is None and not rotation.survey_problem:
+        return rotation, ()  # asked for again once the device has been looked at
     rotation = replace(rotation, version=execution.version_number)
     claimed = enter(rotation, context, Phase.CLAIMING, job_id=execution.job_id)
     if rotation.store is None:
