@@ -1,4 +1,4 @@
-"""``python -m lab demo``: a core device whose certificate is about to end, start to finish.
+"""``python -m lab demo``: a core device whose certificate is about to end, and is replaced.
 
 Everything that it claims it has seen from outside the component: in the account, at the
 MQTT endpoint, in the component's log as LocalDebugConsole would show it.
@@ -6,28 +6,20 @@ MQTT endpoint, in the component's log as LocalDebugConsole would show it.
 
 from __future__ import annotations
 
-import re
 from datetime import UTC, datetime, timedelta
 
+from certkeeper.store_commands import fingerprint
 from lab.cloud_inbox import CloudInbox
 from lab.lab import Lab
+from lab.narration import narrate
 from lab.nucleus.recipe import Runtime
-from lab.timeline import Entry, NotSeen
+from lab.scenarios.protocol import deactivate_when
+from lab.scenarios.scenario import VerdictFailed
+from lab.scenarios.stage import CONFIGURATION, Stage
+from lab.scenarios.traffic import Held, to
+from lab.timeline import NotSeen
 
 DAYS_LEFT = 6
-
-#: What a newcomer wants to see; the rest is in the timeline all the same.
-_SHOWN = {
-    "account": {"opened", "device-registered"},
-    "iot-core": {"connected", "refused", "publish-denied", "disconnected"},
-    "nucleus": {"started", "component-state", "stopped", "unauthorized"},
-    "component": None,
-    "cloud": None,
-    "demo": None,
-}
-
-
-_CERTIFICATE_ID = re.compile(r"\b([0-9a-f]{12})[0-9a-f]{52}\b")
 
 
 class DemoFailed(Exception):
@@ -37,55 +29,124 @@ class DemoFailed(Exception):
 def run(runtimes: tuple[Runtime, ...]) -> int:
     """Run the demo for each kind of nucleus, and print it; the exit code."""
     try:
-        with Lab(_print) as lab:
-            inbox = CloudInbox(lab.iot_core, lab.account, lab.timeline)
-            for number, runtime in enumerate(runtimes, 7):
-                _watch_one_device(lab, f"press-{number}", runtime)
-            inbox.close()
-    except (DemoFailed, NotSeen) as failure:
+        for number, runtime in enumerate(runtimes, 7):
+            with Lab(narrate) as lab:
+                _show(lab, f"press-{number}", runtime)
+    except (DemoFailed, NotSeen, VerdictFailed) as failure:
         print(f"DEMO FAILED: {failure}")
         return 1
-    print("DEMO PASSED")
+    print("\nDEMO PASSED")
     return 0
 
 
-def _watch_one_device(lab: Lab, thing: str, runtime: Runtime) -> None:
-    timeline = lab.timeline
-    _chapter(f"{thing}: a core device on nucleus {runtime}, its certificate ends in 6 days")
+def _show(lab: Lab, thing: str, runtime: Runtime) -> None:
+    inbox = CloudInbox(lab.iot_core, lab.account, lab.timeline)
     now = datetime.now(UTC)
-    # Half a day over, so that whole days left are six however long this takes.
-    end = now + timedelta(days=DAYS_LEFT, hours=12)
     device, identity = lab.core_device(
-        thing, runtime=runtime, not_before=now - timedelta(days=359), not_after=end
+        thing,
+        runtime=runtime,
+        not_before=now - timedelta(days=359),
+        # Half a day over, so that whole days left are six however long this takes.
+        not_after=now + timedelta(days=DAYS_LEFT, hours=12),
+        # The device does not ask by itself here: the operator has the word.
+        configuration={**CONFIGURATION, "rotateBeforeDays": 0},
     )
-    device.start()
+    stage = Stage(lab, lab.deploy_backend(), device, identity)
+    try:
+        _warned(stage, runtime)
+        _warned_once(stage)
+        _rotated(stage)
+        _refused_by_the_probe(stage)
+        _refused_at_the_commit(stage)
+    finally:
+        device.stop()
+        inbox.close()
+
+
+def _warned(stage: Stage, runtime: Runtime) -> None:
+    thing, timeline = stage.device.thing_name, stage.timeline
+    _chapter(f"{thing}: a core device on nucleus {runtime}, its certificate ends in 6 days")
+    stage.device.start()
     alert = timeline.wait_for("alert-received", thing=thing)
     health = timeline.wait_for("health-received", thing=thing)
+    in_use = stage.old.certificate_id
     _require(alert.details["severity"] == "CRITICAL", "the alert is not CRITICAL")
     _require(alert.details["type"] == "certificate.expiring", "the alert is of another type")
     _require(alert.details["daysRemaining"] == DAYS_LEFT, "the alert counts other days")
-    _require(
-        alert.details["certificateId"] == identity.certificate_id,
-        "the alert is about another certificate",
-    )
-    _require(
-        alert.details["principal"] == identity.certificate_id,
-        "the alert came over another certificate's connection",
-    )
+    _require(alert.details["certificateId"] == in_use, "the alert is about another certificate")
+    _require(alert.details["principal"] == in_use, "the alert came over another connection")
     _require(alert.details["signature"] == "verified", f"signature {alert.details['signature']}")
     _require(health.details["status"] == "critical", "the health message does not say critical")
     _say("the alert's signature, against the certificate registered in the account")
 
+
+def _warned_once(stage: Stage) -> None:
+    thing, timeline = stage.device.thing_name, stage.timeline
     _chapter(f"{thing}: the component is restarted, and raises no second alert")
     restarted = timeline.mark()
-    device.restart_component()
+    stage.device.restart_component()
     checked = timeline.wait_for("checked", source="component", after=restarted)
     timeline.wait_for("health-received", after=restarted, thing=thing)
     _require("alerts=0" in str(checked.details["line"]), "the check after the restart alerted")
     alerts = len(timeline.find("alert-received", thing=thing))
     _require(alerts == 1, f"the cloud received {alerts} alerts, not one")
     _say("one alert in all; a health message from each of the two checks")
-    device.stop()
+
+
+def _rotated(stage: Stage) -> None:
+    thing = stage.device.thing_name
+    _chapter(f"{thing}: an operator makes a job from the template, and the device rotates")
+    old = stage.old.certificate_id
+    print(f"  old certificate  {fingerprint(old)}\n", flush=True)
+    stage.wait_until_listening()
+    job = stage.rotate()
+    stage.verdict(rotated=True, job=job, told=0)
+    new = stage.certificate_on_disk()
+    print(f"\n  old certificate  {fingerprint(old)}\n  new certificate  {fingerprint(new)}\n")
+    _say("key and certificate on the disk match, and the key is its owner's alone")
+    _say("the nucleus is connected with the new certificate")
+    _say("the old one is gone from the account; the new one is its only ACTIVE one")
+    _say("the job has one end: SUCCEEDED")
+    stage.take_for_old()
+
+
+def _refused_by_the_probe(stage: Stage) -> None:
+    thing = stage.device.thing_name
+    _chapter(f"{thing}: the cloud refuses the next certificate: the probe sees it in time")
+    mark = stage.timeline.mark()
+    deactivate_when(stage, "/create/accepted")
+    job = stage.create_job()
+    stage.wait_for_end(job, "failed", timeout=90)
+    stage.verdict(rotated=False, job=job, reason="probe-refused", told=1)
+    stage.device.inbound_fault = None
+    moved = stage.timeline.find("connected", source="iot-core", after=mark)
+    _require(not moved, "the nucleus connected anew")
+    _print_last_notice(stage)
+    _say("nothing was changed: the same certificate, over the same connection")
+    _say("the refused certificate is gone from the account, and people were told")
+
+
+def _refused_at_the_commit(stage: Stage) -> None:
+    thing = stage.device.thing_name
+    _chapter(f"{thing}: one that passes the probe; its job is cancelled before the commit arrives")
+    held = Held(to("/commit"))
+    stage.device.outbound_fault = held
+    job = stage.create_job()
+    _require(held.seen.wait(90), "the device never came to the commit")
+    stage.cancel_execution(job)
+    stage.backend.idle()
+    held.release()
+    stage.wait_for_line("rotation-failed ", timeout=90)
+    stage.verdict(rotated=False, job=job, status="canceled", told=2)
+    _print_last_notice(stage)
+    _say("rolled back: the device is online with the pair that it had before")
+    _say("the other certificate is gone from the account, and people were told")
+
+
+def _print_last_notice(stage: Stage) -> None:
+    notice = stage.notifications()[-1].details
+    text = str(notice["message"]).replace("\n", "\n    ")
+    print(f"\n  what people were told (SNS): {notice['subject']}\n    {text}\n", flush=True)
 
 
 def _require(holds: bool, failure: str) -> None:
@@ -99,19 +160,3 @@ def _chapter(title: str) -> None:
 
 def _say(what: str) -> None:
     print(f"{'':>9}  {'verified':<12} {what}", flush=True)
-
-
-def _print(entry: Entry) -> None:
-    if entry.source not in _SHOWN:
-        return
-    events = _SHOWN[entry.source]
-    if events is not None and entry.event not in events:
-        return
-    if entry.source == "component":
-        text = str(entry.details["line"])
-    else:
-        shown = {name: value for name, value in entry.details.items() if name != "component"}
-        text = " ".join([entry.event, *(f"{name}={value}" for name, value in shown.items())])
-    # The first 12 of a certificate id's 64 digits tell them apart.
-    text = _CERTIFICATE_ID.sub(r"\1..", text)
-    print(f"{entry.at:8.3f}s  {entry.source:<12} {text}", flush=True)

@@ -12,7 +12,7 @@ _SHOWN = {
     "iot-core": {"connected", "refused", "publish-denied", "disconnected"},
     "nucleus": {"started", "component-state", "stopped", "unauthorized", "power-off"},
     "jobs": None,
-    "systemd": None,
+    "systemd": {"systemd-run", "ss", "systemctl"},
     "component": None,
     "cloud": None,
     "demo": None,
@@ -23,6 +23,11 @@ _CERTIFICATE_ID = re.compile(r"\b([0-9a-f]{12})[0-9a-f]{52}\b")
 def narrate(entry: Entry) -> None:
     """Print the entry, if it is one that matters."""
     if entry.source not in _SHOWN:
+        return
+    if (entry.source, entry.event) == ("cloud", "notification"):
+        print(
+            f"{entry.at:8.3f}s  {'cloud':<12} notification {entry.details['subject']}", flush=True
+        )
         return
     events = _SHOWN[entry.source]
     if events is not None and entry.event not in events:

@@ -1,377 +1,247 @@
 """AWS behind the ports of ``ports.py``: the only file with boto3.
 
 Clients are made once for each Lambda container and kept. botocore tries a throttled or
-failed call a few times by itself; what is still an error then is told apart here.
+failed call a few times by itself; what is still an error then is told by ``aws_errors.py``.
+Region and endpoints come from the environment.
 """
 
 from __future__ import annotations
 
+import hashlib
 import json
+import threading
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from dataclasses import asdict, fields, replace
-from functools import cache
+from collections.abc import Iterator, Mapping, Sequence, Set
 from typing import Any
 
 import boto3
 from botocore.config import Config
-from botocore.exceptions import BotoCoreError, ClientError
+from cryptography import x509
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
-from rotation_cloud.ports import (
-    AlreadyThere,
-    AwsError,
-    Cloud,
-    Execution,
-    InUse,
-    Issuance,
-    Issuer,
-    NotFound,
-    RecordChanged,
-    Refused,
-    Throttled,
-)
-from rotation_cloud.records import Record, State, Which
+from rotation_cloud.aws_errors import error_code, translated
+from rotation_cloud.issuers import IotIssuer, PrivateCaIssuer
+from rotation_cloud.ports import AwsError, Cloud, Execution, Issuer, NotFound, Throttled
+from rotation_cloud.table import Table
 
-_CONFIG = Config(
-    retries={"mode": "standard", "max_attempts": 3}, connect_timeout=5, read_timeout=10
-)
-_THROTTLED = frozenset(
-    {
-        *(
-            "ThrottlingException",
-            "Throttling",
-            "TooManyRequestsException",
-            "LimitExceededException",
-        ),
-        *("ProvisionedThroughputExceededException", "RequestLimitExceeded", "RequestThrottled"),
-    }
-)
-_NOT_FOUND = frozenset({"ResourceNotFoundException", "NotFoundException"})
-_THERE = frozenset({"ResourceAlreadyExistsException", "ConflictException"})
-_REFUSED = frozenset(
-    {"InvalidRequestException", "MalformedCSRException", "CertificateValidationException"}
-)
-_IN_USE = frozenset({"DeleteConflictException", "CertificateStateException"})
-#: How long a private CA may take (https://docs.aws.amazon.com/privateca/latest/userguide/).
-_POLLS, _POLL_SECONDS = 20, 1.0
-_END_ENTITY = "arn:aws:acm-pca:::template/EndEntityClientAuthCertificate/V1"
+_ATTEMPTS = 3
+_STRAY_PAGES, _STRAY_PAGE, _STRAYS = 4, 250, 50
+#: AWS IoT's clock and ours may differ by this much, in seconds.
+_CLOCK_SLACK = 60
+
+_clients: dict[tuple[str, int], Any] = {}
+_lock = threading.Lock()
 
 
-@cache
-def _client(service: str) -> Any:
-    return boto3.client(service, config=_CONFIG)  # type: ignore[call-overload]
+def client(service: str, attempts: int = _ATTEMPTS) -> Any:
+    """The container's client of a service, which makes a call ``attempts`` times at most."""
+    with _lock:
+        if (service, attempts) not in _clients:
+            config = Config(
+                retries={"mode": "standard", "total_max_attempts": attempts},
+                connect_timeout=3,
+                read_timeout=10,
+            )
+            _clients[service, attempts] = boto3.client(
+                service,  # type: ignore[call-overload]  # the stubs list known names only
+                config=config,
+            )
+        return _clients[service, attempts]
 
 
 def forget_clients() -> None:
-    """Make the clients anew at the next call: for tests, each with an account of its own."""
-    _client.cache_clear()
+    """Makes the clients anew at the next call: for whoever changes the environment."""
+    with _lock:
+        for each in _clients.values():
+            each.close()
+        _clients.clear()
 
 
-@contextmanager
-def _told(what: str) -> Iterator[None]:
-    """Tells what botocore raises as the errors of ``ports.py``."""
-    try:
-        yield
-    except ClientError as error:
-        said = error.response.get("Error", {})
-        code, text = said.get("Code", ""), f"{what}: {said.get('Message', '')}"
-        for codes, kind in (
-            (_THROTTLED, Throttled),
-            (_NOT_FOUND, NotFound),
-            (_THERE, AlreadyThere),
-            (_REFUSED, Refused),
-            (_IN_USE, InUse),
-        ):
-            if code in codes:
-                raise kind(text) from error
-        raise AwsError(f"{what}: {code} {said.get('Message', '')}") from error
-    except BotoCoreError as error:
-        raise AwsError(f"{what}: {type(error).__name__}") from error
-
-
-def _pages(call: Callable[..., dict[str, Any]], marker: str, **arguments: Any) -> Iterator[Any]:
-    """Every page of a list; ``marker`` is what AWS calls the place to go on from."""
-    page = call(**arguments)
-    yield page
-    while following := page.get("next" + marker):
-        page = call(**arguments, **{_asked(marker): following})
-        yield page
-
-
-def _asked(marker: str) -> str:
-    return "nextToken" if marker == "Token" else marker[0].lower() + marker[1:]
+def cloud(environment: Mapping[str, str]) -> Cloud:
+    """Everything that a function needs, from its environment (cloud/template.yaml)."""
+    clock = SystemClock()
+    # Not repeated by botocore: a certificate that was made twice is one too many.
+    issuer: Issuer = IotIssuer(client("iot", attempts=1))
+    if environment.get("ISSUER") == "private-ca":
+        issuer = PrivateCaIssuer(
+            client("iot"),
+            client("acm-pca"),
+            clock.sleep,
+            ca_arn=environment["PRIVATE_CA_ARN"],
+            days=int(environment["PRIVATE_CA_VALIDITY_DAYS"]),
+            algorithm=environment["PRIVATE_CA_SIGNING_ALGORITHM"],
+        )
+    return Cloud(
+        prefix=environment["TOPIC_PREFIX"],
+        registry=IotRegistry(client("iot")),
+        issuer=issuer,
+        jobs=IotJobs(
+            client("iot"), client("iot-jobs-data"), environment.get("JOB_TEMPLATE_ARN", "")
+        ),
+        records=Table(environment["TABLE_NAME"], client("dynamodb")),
+        answers=IotAnswers(client("iot-data")),
+        notices=SnsNotices(client("sns"), environment["FAILURE_TOPIC_ARN"]),
+        clock=clock,
+    )
 
 
 class IotRegistry:
     """See ports.Registry."""
 
+    def __init__(self, iot: Any) -> None:
+        self._iot = iot
+
     def principals(self, thing: str) -> dict[str, str]:
-        found: dict[str, str] = {}
-        with _told("ListThingPrincipalsV2"):
-            call = _client("iot").list_thing_principals_v2
-            for page in _pages(call, "Token", thingName=thing):
-                for one in page.get("thingPrincipalObjects", []):
-                    kind = one.get("thingPrincipalType", "NON_EXCLUSIVE_THING")
-                    found[one["principal"]] = kind
-        return found
+        return {
+            one["principal"]: one.get("thingPrincipalType", "NON_EXCLUSIVE_THING")
+            for page in self._pages("list_thing_principals_v2", thingName=thing)
+            for one in page.get("thingPrincipalObjects", [])
+        }
 
     def things(self, arn: str) -> Sequence[str]:
-        with _told("ListPrincipalThings"):
-            pages = _pages(_client("iot").list_principal_things, "Token", principal=arn)
-            return [thing for page in pages for thing in page["things"]]
+        pages = self._pages("list_principal_things", principal=arn)
+        return [thing for page in pages for thing in page.get("things", [])]
 
     def policies(self, arn: str) -> Sequence[str]:
-        with _told("ListAttachedPolicies"):
-            pages = _pages(_client("iot").list_attached_policies, "Marker", target=arn)
-            return [policy["policyName"] for page in pages for policy in page["policies"]]
+        pages = self._pages("list_attached_policies", target=arn)
+        return [policy["policyName"] for page in pages for policy in page.get("policies", [])]
+
+    def stray(self, public_keys: Set[str], since: float) -> Sequence[str]:
+        recent = [
+            one
+            for page in self._pages("list_certificates", most=_STRAY_PAGES, pageSize=_STRAY_PAGE)
+            for one in page.get("certificates", [])
+            if one["creationDate"].timestamp() >= since - _CLOCK_SLACK
+        ]
+        recent.sort(key=lambda one: one["creationDate"], reverse=True)
+        return [
+            one["certificateArn"]
+            for one in recent[:_STRAYS]
+            if self._public_key(one["certificateId"]) in public_keys
+            and not self.things(one["certificateArn"])
+        ]
 
     def attach_policy(self, arn: str, policy: str) -> None:
-        with _told("AttachPolicy"):
-            _client("iot").attach_policy(policyName=policy, target=arn)
+        with translated("AttachPolicy"):
+            self._iot.attach_policy(policyName=policy, target=arn)
 
     def detach_policy(self, arn: str, policy: str) -> None:
-        with _told("DetachPolicy"):
-            _client("iot").detach_policy(policyName=policy, target=arn)
+        with translated("DetachPolicy"):
+            self._iot.detach_policy(policyName=policy, target=arn)
 
     def attach_thing(self, arn: str, thing: str, attachment: str) -> None:
-        with _told("AttachThingPrincipal"):
-            _client("iot").attach_thing_principal(
+        with translated("AttachThingPrincipal"):
+            self._iot.attach_thing_principal(
                 thingName=thing, principal=arn, thingPrincipalType=attachment
             )
 
     def detach_thing(self, arn: str, thing: str) -> None:
-        with _told("DetachThingPrincipal"):
-            _client("iot").detach_thing_principal(thingName=thing, principal=arn)
+        with translated("DetachThingPrincipal"):
+            self._iot.detach_thing_principal(thingName=thing, principal=arn)
 
     def deactivate(self, arn: str) -> None:
-        with _told("UpdateCertificate"):
-            _client("iot").update_certificate(
-                certificateId=arn.rpartition("/")[2], newStatus="INACTIVE"
-            )
+        with translated("UpdateCertificate"):
+            self._iot.update_certificate(certificateId=_id(arn), newStatus="INACTIVE")
 
     def delete(self, arn: str) -> None:
-        with _told("DeleteCertificate"):
-            _client("iot").delete_certificate(certificateId=arn.rpartition("/")[2])
+        with translated("DeleteCertificate"):
+            self._iot.delete_certificate(certificateId=_id(arn))
 
+    def _pages(
+        self, operation: str, most: int | None = None, **arguments: Any
+    ) -> Iterator[dict[str, Any]]:
+        pages = iter(self._iot.get_paginator(operation).paginate(**arguments))
+        read = 0
+        while most is None or read < most:
+            with translated(operation):
+                page = next(pages, None)
+            if page is None:
+                return
+            read += 1
+            yield page
 
-class IotIssuer:
-    """AWS IoT's own CA, which knows no idempotency: the record is what keeps it to one."""
-
-    def issue(self, csr: str, token: str) -> Issuance:
-        with _told("CreateCertificateFromCsr"):
-            made = _client("iot").create_certificate_from_csr(
-                certificateSigningRequest=csr, setAsActive=True
-            )
-        return Issuance(made["certificateArn"], made["certificatePem"])
-
-
-class PrivateCaIssuer:
-    """AWS Private CA, whose certificates are registered without it."""
-
-    def __init__(self, ca_arn: str, days: int, algorithm: str, sleep: Callable[[float], None]):
-        self._ca_arn = ca_arn
-        self._days = days
-        self._algorithm = algorithm
-        self._sleep = sleep
-
-    def issue(self, csr: str, token: str) -> Issuance:
-        with _told("IssueCertificate"):
-            issued = _client("acm-pca").issue_certificate(
-                CertificateAuthorityArn=self._ca_arn,
-                Csr=csr.encode(),
-                SigningAlgorithm=self._algorithm,
-                TemplateArn=_END_ENTITY,
-                Validity={"Type": "DAYS", "Value": self._days},
-                IdempotencyToken=token,
-            )
-        pem = self._fetched(issued["CertificateArn"])
+    def _public_key(self, certificate_id: str) -> str:
+        """As create.public_key_of has it; empty for a certificate that is gone or unreadable."""
         try:
-            with _told("RegisterCertificateWithoutCA"):
-                registered = _client("iot").register_certificate_without_ca(
-                    certificatePem=pem, status="ACTIVE"
-                )
-        except AlreadyThere as error:
-            # By an attempt whose answer was lost: the error says which one it is.
-            cause = error.__cause__
-            said = cause.response if isinstance(cause, ClientError) else {}
-            arn = said.get("resourceArn")
-            if not isinstance(arn, str):
-                raise
-            return Issuance(arn, pem)
-        return Issuance(registered["certificateArn"], pem)
-
-    def _fetched(self, arn: str) -> str:
-        for _ in range(_POLLS):
-            try:
-                with _told("GetCertificate"):
-                    found = _client("acm-pca").get_certificate(
-                        CertificateAuthorityArn=self._ca_arn, CertificateArn=arn
-                    )
-                return str(found["Certificate"]).strip() + "\n"
-            except AwsError as error:
-                cause = error.__cause__
-                said = cause.response if isinstance(cause, ClientError) else {}
-                if said.get("Error", {}).get("Code") != "RequestInProgressException":
-                    raise
-            self._sleep(_POLL_SECONDS)
-        raise AwsError("GetCertificate: the private CA takes too long")
+            with translated("DescribeCertificate"):
+                found = self._iot.describe_certificate(certificateId=certificate_id)
+            pem = found["certificateDescription"]["certificatePem"]
+            key = x509.load_pem_x509_certificate(pem.encode()).public_key()
+        except (NotFound, ValueError):
+            return ""
+        spki = key.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
+        return hashlib.sha256(spki).hexdigest()
 
 
 class IotJobs:
     """See ports.JobExecutions; reads through the Jobs data plane, which has the larger quota."""
 
-    def __init__(self, template_arn: str) -> None:
+    def __init__(self, iot: Any, iot_jobs_data: Any, template_arn: str) -> None:
+        self._iot = iot
+        self._iot_jobs_data = iot_jobs_data
         self._template_arn = template_arn
 
     def execution(self, thing: str, job_id: str) -> Execution | None:
         try:
-            with _told("DescribeJobExecution"):
-                found = _client("iot-jobs-data").describe_job_execution(
+            with translated("DescribeJobExecution"):
+                found = self._iot_jobs_data.describe_job_execution(
                     jobId=job_id, thingName=thing, includeJobDocument=True
                 )["execution"]
         except NotFound:
             return None
         except AwsError as error:
-            cause = error.__cause__
-            said = cause.response if isinstance(cause, ClientError) else {}
-            if said.get("Error", {}).get("Code") == "TerminalStateException":
+            if error_code(error) == "TerminalStateException":
                 return Execution("ENDED", ended=True)
             raise
-        try:
-            document = json.loads(found.get("jobDocument") or "{}")
-        except ValueError:
-            document = {}
-        operation = document.get("operation") if isinstance(document, dict) else None
         number = int(found.get("executionNumber", 1))
         return Execution(
             status=found["status"],
             ended=found["status"] not in ("QUEUED", "IN_PROGRESS"),
-            operation=operation if isinstance(operation, str) else None,
+            operation=_operation(found.get("jobDocument")),
+            # The number alone does not tell a job from one of the same id before it.
             identity=f"{number}@{found.get('queuedAt', 0)}",
             number=number,
         )
 
     def pending(self, thing: str) -> Sequence[str]:
-        with _told("GetPendingJobExecutions"):
-            found = _client("iot-jobs-data").get_pending_job_executions(thingName=thing)
+        with translated("GetPendingJobExecutions"):
+            found = self._iot_jobs_data.get_pending_job_executions(thingName=thing)
         both = (*found.get("inProgressJobs", []), *found.get("queuedJobs", []))
         return [one["jobId"] for one in both]
 
     def create(self, job_id: str, thing_arn: str) -> None:
-        with _told("CreateJob"):
-            _client("iot").create_job(
-                jobId=job_id, targets=[thing_arn], jobTemplateArn=self._template_arn
-            )
-
-
-class Table:
-    """See ports.Records. One item for each thing and job, its version counted."""
-
-    def __init__(self, name: str) -> None:
-        self._name = name
-
-    def get(self, thing: str, job_id: str) -> Record | None:
-        with _told("GetItem"):
-            found = _client("dynamodb").get_item(
-                TableName=self._name,
-                Key={"thing": {"S": thing}, "jobId": {"S": job_id}},
-                ConsistentRead=True,
-            )
-        return _record(found["Item"]) if "Item" in found else None
-
-    def of_thing(self, thing: str) -> Sequence[Record]:
-        found: list[Record] = []
-        arguments: dict[str, Any] = {
-            "TableName": self._name,
-            "KeyConditionExpression": "thing = :thing",
-            "ExpressionAttributeValues": {":thing": {"S": thing}},
-            "ConsistentRead": True,
-        }
-        with _told("Query"):
-            while True:
-                page = _client("dynamodb").query(**arguments)
-                found.extend(_record(item) for item in page["Items"])
-                if "LastEvaluatedKey" not in page:
-                    return found
-                arguments["ExclusiveStartKey"] = page["LastEvaluatedKey"]
-
-    def write(self, record: Record) -> Record:
-        written = replace(record, version=record.version + 1)
-        condition: dict[str, Any] = {"ConditionExpression": "attribute_not_exists(thing)"}
-        if record.version:
-            condition = {
-                "ConditionExpression": "version = :read",
-                "ExpressionAttributeValues": {":read": {"N": str(record.version)}},
-            }
         try:
-            with _told("PutItem"):
-                _client("dynamodb").put_item(TableName=self._name, Item=_item(written), **condition)
+            with translated("CreateJob"):
+                self._iot.create_job(
+                    jobId=job_id, targets=[thing_arn], jobTemplateArn=self._template_arn
+                )
         except AwsError as error:
-            cause = error.__cause__
-            said = cause.response if isinstance(cause, ClientError) else {}
-            if said.get("Error", {}).get("Code") == "ConditionalCheckFailedException":
-                raise RecordChanged(f"{record.thing} {record.job_id}") from error
+            if error_code(error) == "LimitExceededException":  # jobs at a time: it passes
+                raise Throttled(str(error)) from error
             raise
-        return written
-
-
-def _item(record: Record) -> dict[str, Any]:
-    """A record as DynamoDB has it; what is empty is left out."""
-    item: dict[str, Any] = {}
-    for name, value in asdict(record).items():
-        attribute = _ATTRIBUTES.get(name, name)
-        if isinstance(value, bool):
-            item[attribute] = {"BOOL": value}
-        elif isinstance(value, int):
-            item[attribute] = {"N": str(value)}
-        elif isinstance(value, tuple):
-            item[attribute] = {"L": [{"S": one} for one in value]}
-        elif value:
-            item[attribute] = {"S": str(value)}
-    if not record.expires_at:
-        del item["expiresAt"]  # the table's time to live
-    return item
-
-
-def _record(item: Mapping[str, Any]) -> Record:
-    values: dict[str, Any] = {}
-    for field in fields(Record):
-        given = item.get(_ATTRIBUTES.get(field.name, field.name))
-        if given is None:
-            continue
-        ((kind, value),) = given.items()
-        if kind == "N":
-            value = int(value)
-        elif kind == "L":
-            value = tuple(one["S"] for one in value)
-        values[field.name] = value
-    values["state"] = State(values["state"])
-    if "retire" in values:
-        values["retire"] = Which(values["retire"])
-    return Record(**values)
-
-
-_ATTRIBUTES = {"job_id": "jobId", "expires_at": "expiresAt"}
 
 
 class IotAnswers:
     """See ports.Answers."""
 
+    def __init__(self, iot_data: Any) -> None:
+        self._iot_data = iot_data
+
     def publish(self, topic: str, payload: bytes) -> None:
-        with _told("Publish"):
-            _client("iot-data").publish(topic=topic, qos=1, payload=payload)
+        with translated("Publish"):
+            self._iot_data.publish(topic=topic, qos=1, payload=payload)
 
 
 class SnsNotices:
     """See ports.Notices."""
 
-    def __init__(self, topic_arn: str) -> None:
+    def __init__(self, sns: Any, topic_arn: str) -> None:
+        self._sns = sns
         self._topic_arn = topic_arn
 
     def tell(self, subject: str, message: dict[str, str]) -> None:
-        with _told("Publish to SNS"):
-            _client("sns").publish(
+        with translated("SNS Publish"):
+            self._sns.publish(
                 TopicArn=self._topic_arn, Subject=subject, Message=json.dumps(message, indent=1)
             )
 
@@ -386,24 +256,15 @@ class SystemClock:
         time.sleep(seconds)
 
 
-def cloud(environment: Mapping[str, str]) -> Cloud:
-    """Everything that a function needs, from its environment (cloud/template.yaml)."""
-    clock = SystemClock()
-    issuer: Issuer = IotIssuer()
-    if environment.get("ISSUER") == "private-ca":
-        issuer = PrivateCaIssuer(
-            environment["PRIVATE_CA_ARN"],
-            int(environment["PRIVATE_CA_VALIDITY_DAYS"]),
-            environment["PRIVATE_CA_SIGNING_ALGORITHM"],
-            clock.sleep,
-        )
-    return Cloud(
-        prefix=environment["TOPIC_PREFIX"],
-        registry=IotRegistry(),
-        issuer=issuer,
-        jobs=IotJobs(environment.get("JOB_TEMPLATE_ARN", "")),
-        records=Table(environment["TABLE_NAME"]),
-        answers=IotAnswers(),
-        notices=SnsNotices(environment["FAILURE_TOPIC_ARN"]),
-        clock=clock,
-    )
+def _id(arn: str) -> str:
+    return arn.partition(":cert/")[2]
+
+
+def _operation(document: str | None) -> str | None:
+    """What a job's document asks for; documents of others may be anything."""
+    try:
+        parsed = json.loads(document or "{}")
+    except ValueError:
+        return None
+    operation = parsed.get("operation") if isinstance(parsed, dict) else None
+    return operation if isinstance(operation, str) else None

@@ -47,7 +47,8 @@ def create(cloud: Cloud, asking: Asking) -> Issued | None:
             claimed = _claim(cloud, asking, request, record, execution, public_key)
         except RecordChanged:
             continue
-        return issue(cloud, claimed, request.csr)
+        unsure = record is not None and record.unsure and record.state is not State.DONE
+        return issue(cloud, claimed, request.csr, unsure)
     raise Refusal(RejectionCode.BUSY, "the job's record changes all the time")
 
 
@@ -108,11 +109,9 @@ def _claim(
     arn, attachment = attachment_of(cloud, asking)
     _heed(cloud, asking, request.job_id)
     now = int(cloud.clock.now())
-    blank = Record(asking.thing, request.job_id, State.ISSUING)
-    if known is not None and known.state is State.DONE:
-        known, blank = None, replace(blank, version=known.version)
-    if known is None:
-        known = replace(blank, started=now)
+    if known is None or known.state is State.DONE:
+        version = 0 if known is None else known.version
+        known = Record(asking.thing, request.job_id, State.ISSUING, started=now, version=version)
     superseded = known.superseded
     if known.public_key not in ("", public_key):
         superseded = (*superseded, known.public_key)[-_MAX_SUPERSEDED:]
@@ -127,6 +126,7 @@ def _claim(
             certificate_pem="",
             attachment=attachment,
             superseded=superseded,
+            unsure=True,  # until it is known what came of it
             lease=max(now + LEASE_SECONDS, known.lease + 1),
         )
     )

@@ -17,7 +17,7 @@ from typing import Any
 from rotation_cloud import notices
 from rotation_cloud.ports import Cloud, NotFound, RecordChanged
 from rotation_cloud.records import Record, State, Which
-from rotation_cloud.retirement import retire
+from rotation_cloud.retirement import retire, retire_strays
 from rotation_protocol.fields import Fields, WireError
 
 _log = logging.getLogger(__name__)
@@ -168,6 +168,8 @@ def _retire(cloud: Cloud, record: Record) -> None:
     if record.retire is Which.NEW:
         if record.new is not None:
             retire(cloud, record.new_arn, record.policies, record.thing)
+        if record.unsure:
+            retire_strays(cloud, record)
         return
     if record.attachment != _EXCLUSIVE:
         try:

@@ -2,7 +2,8 @@
 
 The certificate is noted in the record before anything is attached to it. Whatever goes wrong
 takes back what was made; what cannot be taken back stays in the record, where the next
-request or the end of the job finds it.
+request or the end of the job finds it. CreateCertificateFromCsr is not idempotent: if its
+answer is lost, the certificate is looked for by its key.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from rotation_cloud import notices
 from rotation_cloud.asking import Refusal
 from rotation_cloud.ports import AwsError, Cloud, RecordChanged, Refused, Throttled
 from rotation_cloud.records import Record, State, Which
-from rotation_cloud.retirement import retire
+from rotation_cloud.retirement import retire, retire_strays
 from rotation_protocol.fields import WireError
 from rotation_protocol.reasons import RejectionCode
 from rotation_protocol.rotation import Issued, encode_issued
@@ -26,24 +27,28 @@ _ROUNDS = 4
 
 @dataclass
 class _Made:
-    """What there is in the registry for this record."""
+    """What there is in the registry for this record, as far as it is known."""
 
     arn: str | None
     policies: tuple[str, ...]
+    unsure: bool
 
 
-def issue(cloud: Cloud, record: Record, csr: str) -> Issued:
-    """A certificate with the old one's policies and attachment. Raises Refusal, all undone."""
-    made = _Made(record.new_arn if record.new else None, record.policies)
+def issue(cloud: Cloud, record: Record, csr: str, unsure: bool) -> Issued:
+    """A certificate with the old one's policies and attachment. Raises Refusal, all undone.
+
+    ``unsure`` says that an earlier attempt may have left a certificate that nobody noted.
+    """
+    made = _Made(record.new_arn if record.new else None, record.policies, unsure)
     try:
         return _issue(cloud, record, csr, made)
     except (AwsError, WireError, RecordChanged, Refusal) as error:
         _log.warning("create-failed thing=%s job=%s: %s", record.thing, record.job_id, error)
-        left = _undo(cloud, record, made)
+        _undo(cloud, record, made)
         refusal = _refusal(cloud, record, error)
-        if refusal.code in (RejectionCode.INTERNAL, RejectionCode.CSR_REFUSED) or left:
+        if made.arn or refusal.code in (RejectionCode.INTERNAL, RejectionCode.CSR_REFUSED):
             notices.creation_failed(
-                cloud, record.thing, record.job_id, refusal.code.value, str(error), left
+                cloud, record.thing, record.job_id, refusal.code.value, str(error), made.arn
             )
         raise refusal from error
 
@@ -53,18 +58,27 @@ def _issue(cloud: Cloud, record: Record, csr: str, made: _Made) -> Issued:
         retire(cloud, made.arn, made.policies, record.thing)
         made.arn = None
         record = cloud.records.write(replace(record, new=None, policies=()))
+    if made.unsure:
+        retire_strays(cloud, record)
+        made.unsure = False
     made.policies = tuple(cloud.registry.policies(record.old_arn))
+    made.unsure = True
     try:
         issuance = cloud.issuer.issue(csr, _token(record))
     except Refused as error:
+        made.unsure = False
         raise Refusal(RejectionCode.CSR_REFUSED, str(error)) from error
-    made.arn = issuance.arn
+    except Throttled:
+        made.unsure = False
+        raise
+    made.arn, made.unsure = issuance.arn, False
     record = cloud.records.write(
         replace(
             record,
             new=issuance.arn.partition(":cert/")[2],
             certificate_pem=issuance.pem,
             policies=made.policies,
+            unsure=False,
         )
     )
     answer = Issued(issuance.pem, record.job_id)
@@ -82,35 +96,53 @@ def _token(record: Record) -> str:
     return hashlib.sha256(request.encode()).hexdigest()[:36]
 
 
-def _undo(cloud: Cloud, record: Record, made: _Made) -> str | None:
-    """Takes back what was made; the ARN of what is left, which the record then names."""
-    if made.arn is not None:
-        try:
+def _undo(cloud: Cloud, record: Record, made: _Made) -> None:
+    """Takes back what was made; ``made`` then says what is left, and so does the record."""
+    certificate = made.arn.partition(":cert/")[2] if made.arn else None
+    try:
+        if made.arn is not None:
             retire(cloud, made.arn, made.policies, record.thing)
             made.arn = None
-        except AwsError as error:
-            _log.error("undo-failed certificate=%s: %s", made.arn, error)
+        if made.unsure:
+            # Still unsure if none is found: it may be on its way, and is looked for again.
+            made.unsure = not retire_strays(cloud, record)
+    except AwsError as error:
+        _log.error("undo-failed thing=%s certificate=%s: %s", record.thing, made.arn, error)
     try:
-        _note(cloud, record, made)
+        _note(cloud, record, made, certificate)
     except AwsError as error:
         # The record still says issuing: whoever comes after the lease undoes it again.
         _log.error("record-failed thing=%s job=%s: %s", record.thing, record.job_id, error)
-    return made.arn
 
 
-def _note(cloud: Cloud, record: Record, made: _Made) -> None:
-    left = made.arn.partition(":cert/")[2] if made.arn else None
+def _note(cloud: Cloud, record: Record, made: _Made, certificate: str | None) -> None:
+    """Writes down what is left, unless another attempt has taken over.
+
+    A record that says that ``certificate`` is issued is ours too: the answer to that write
+    was lost.
+    """
     for _ in range(_ROUNDS):
         now = cloud.records.get(record.thing, record.job_id)
-        if now is None or now.lease != record.lease:
-            return  # another attempt has taken over
-        after = replace(now, new=left, policies=made.policies, certificate_pem="", lease=0)
-        if now.state is State.RETIRING and left is None:
-            after = after.finished(cloud.clock.now())
-        elif now.state is State.RETIRING:
+        if now is None:
+            return
+        is_issued = now.state is State.ISSUED and now.new == certificate
+        if now.lease != record.lease and not is_issued:
+            return
+        after = replace(
+            now,
+            new=certificate if made.arn else None,
+            policies=made.policies,
+            certificate_pem="",
+            unsure=made.unsure,
+            lease=0,
+        )
+        left = made.arn is not None or made.unsure
+        if now.state is not State.RETIRING:
+            after = replace(after, state=State.UNDOING)
+        elif left:
             after = replace(after, retire=Which.NEW)
         else:
-            after = replace(after, state=State.UNDOING)
+            after = after.finished(cloud.clock.now())
         try:
             cloud.records.write(after)
         except RecordChanged:

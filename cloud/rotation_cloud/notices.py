@@ -20,7 +20,9 @@ def creation_failed(
             f" {left} could not be removed yet: it is tried again when the device asks again or "
             "the job ends. If it is still there after that, deactivate and delete it."
         )
-    _tell(cloud, f"No certificate for {thing}", thing, job_id, "CREATE_FAILED", code, detail, advice)
+    _tell(
+        cloud, f"No certificate for {thing}", thing, job_id, "CREATE_FAILED", code, detail, advice
+    )
 
 
 def backend_failed(cloud: Cloud, thing: str, job_id: str, action: str, detail: str) -> None:

@@ -6,7 +6,7 @@ decision depends on it. A certificate is named by its ARN, a thing by its name.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Sequence, Set
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -76,6 +76,13 @@ class Registry(Protocol):
     def policies(self, arn: str) -> Sequence[str]:
         """The names of all policies attached to the certificate."""
 
+    def stray(self, public_keys: Set[str], since: float) -> Sequence[str]:
+        """The certificates of these keys (SHA-256 of the SPKI) that are attached to no thing.
+
+        Only recent ones are looked at, made after ``since`` (epoch seconds): the newest come
+        first, and looking is costly. For the rare case that an answer was lost.
+        """
+
     def attach_policy(self, arn: str, policy: str) -> None: ...
 
     def detach_policy(self, arn: str, policy: str) -> None:
@@ -98,6 +105,8 @@ class Issuer(Protocol):
 
     def issue(self, csr: str, token: str) -> Issuance:
         """A certificate for the CSR (PEM), registered ACTIVE. Raises Refused for the CSR.
+
+        After Refused and Throttled there is none; after any other error there may be one.
 
         ``token`` (36 characters) is the same for the same request, where the CA can use it.
         """
@@ -126,7 +135,8 @@ class Records(Protocol):
     def write(self, record: Record) -> Record:
         """Writes it if nobody did since it was read, and gives it as it now is.
 
-        A record of version 0 is new. Raises RecordChanged.
+        A record of version 0 is new. Raises RecordChanged. After an AwsError it may have been
+        written or not.
         """
 
 

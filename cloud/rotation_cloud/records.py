@@ -58,8 +58,9 @@ class Record:
     """One rotation. ``version`` counts the writes; 0 has never been written.
 
     ``account_arn`` is what certificate ARNs begin with. ``superseded`` are the public keys of
-    requests that a later one replaced. ``told`` says that nobody needs to be told of the end.
-    Times are in seconds since the epoch, 0 for none.
+    requests that a later one replaced. ``unsure`` says that a certificate may have been made
+    for one of those keys whose name is not known. ``told`` says that nobody needs to be told
+    of the end. Times are in seconds since the epoch, 0 for none.
     """
 
     thing: str
@@ -74,6 +75,7 @@ class Record:
     policies: tuple[str, ...] = ()
     attachment: str = ""
     superseded: tuple[str, ...] = ()
+    unsure: bool = False
     started: int = 0
     lease: int = 0
     retire: Which | None = None

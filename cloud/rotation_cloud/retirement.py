@@ -11,9 +11,12 @@ from collections.abc import Iterable
 from contextlib import suppress
 
 from rotation_cloud.ports import Cloud, InUse, NotFound
+from rotation_cloud.records import Record
 
 #: Detaching a thing takes effect a little later: how long to wait before each further try.
 WAITS = (0.5, 1, 2, 4, 8)
+#: After so many refusals the thing is not the reason any more.
+_POLICIES_AFTER = 3
 
 
 def retire(cloud: Cloud, arn: str, policies: Iterable[str], thing: str) -> None:
@@ -23,26 +26,37 @@ def retire(cloud: Cloud, arn: str, policies: Iterable[str], thing: str) -> None:
         registry.deactivate(arn)
     except NotFound:
         return
-    for policy in policies:
-        with suppress(NotFound):
-            registry.detach_policy(arn, policy)
+    _detach_policies(cloud, arn, policies)
     with suppress(NotFound):
         registry.detach_thing(arn, thing)
     with suppress(NotFound):
         _delete(cloud, arn)
 
 
+def retire_strays(cloud: Cloud, record: Record) -> bool:
+    """Retires what was made for the record and never noted; whether there was any.
+
+    Only what is attached to no thing: a device may have asked with the key that it uses.
+    """
+    keys = {record.public_key, *record.superseded}
+    strays = [arn for arn in cloud.registry.stray(keys, record.started) if arn != record.old_arn]
+    for arn in strays:
+        retire(cloud, arn, (), record.thing)
+    return bool(strays)
+
+
 def _delete(cloud: Cloud, arn: str) -> None:
-    try:
-        return cloud.registry.delete(arn)
-    except InUse:
-        # Policies may have been attached since they were noted down.
-        for policy in cloud.registry.policies(arn):
-            with suppress(NotFound):
-                cloud.registry.detach_policy(arn, policy)
-    for wait in WAITS[:-1]:
-        cloud.clock.sleep(wait)
-        with suppress(InUse):
+    for refusals, wait in enumerate(WAITS, start=1):
+        try:
             return cloud.registry.delete(arn)
-    cloud.clock.sleep(WAITS[-1])
+        except InUse:
+            cloud.clock.sleep(wait)
+        if refusals == _POLICIES_AFTER:  # policies that were attached since they were noted
+            _detach_policies(cloud, arn, cloud.registry.policies(arn))
     return cloud.registry.delete(arn)
+
+
+def _detach_policies(cloud: Cloud, arn: str, policies: Iterable[str]) -> None:
+    for policy in policies:
+        with suppress(NotFound):
+            cloud.registry.detach_policy(arn, policy)

@@ -80,7 +80,7 @@ class CoreDevice(DeviceFaults):
         self._power: object | None = None
         self._changing = asyncio.Lock()
         self._installed = False
-        self._host = Host(layout, self._services(), self._mqtt, self, timeline)
+        self._host = Host(layout, self._services(), self._mqtt_or_none, self, timeline)
         unarchive(layout, self._recipe)
         nucleus = (
             "aws.greengrass.NucleusLite" if layout.runtime == "lite" else "aws.greengrass.Nucleus"
@@ -109,6 +109,11 @@ class CoreDevice(DeviceFaults):
         if pid is None:
             raise RuntimeError("the component is not running")
         return pid
+
+    @property
+    def mqtt(self) -> MqttProxy:
+        """The nucleus's MQTT, for the lab's loop. Raises RuntimeError if no nucleus runs."""
+        return self._running().mqtt
 
     # -- the power --------------------------------------------------------------------
 
@@ -288,7 +293,7 @@ class CoreDevice(DeviceFaults):
 
     # -- the units of the service manager ---------------------------------------------
 
-    def _mqtt(self) -> MqttProxy | None:
+    def _mqtt_or_none(self) -> MqttProxy | None:
         return None if self._nucleus is None else self._nucleus.mqtt
 
     def _services(self) -> dict[str, Service]:

@@ -1,5 +1,5 @@
 """Every scenario there is: importing this registers them, in the order of the list."""
 
-from lab.scenarios import protocol
+from lab.scenarios import cloud, protocol, storage
 
-__all__ = ["protocol"]
+__all__ = ["cloud", "protocol", "storage"]

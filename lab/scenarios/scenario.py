@@ -23,7 +23,8 @@ class VerdictFailed(AssertionError):
 @dataclass(frozen=True)
 class Scenario:
     """``sentence`` says what is survived; ``device`` is how the core device is made, see
-    Lab.core_device, and ``backend`` the parameters of the template."""
+    Lab.core_device, ``backend`` the parameters of the template, ``stage`` whatever else is
+    special; ``root``: only root can play it, since it mounts things or changes owners."""
 
     name: str
     section: str
@@ -32,6 +33,8 @@ class Scenario:
     runtimes: tuple[Runtime, ...] = BOTH
     device: Mapping[str, Any] = field(default_factory=dict)
     backend: Mapping[str, str] = field(default_factory=dict)
+    stage: Mapping[str, Any] = field(default_factory=dict)
+    root: bool = False
 
 
 def scenario(
@@ -41,6 +44,8 @@ def scenario(
     runtimes: tuple[Runtime, ...] = BOTH,
     device: Mapping[str, Any] | None = None,
     backend: Mapping[str, str] | None = None,
+    stage: Mapping[str, Any] | None = None,
+    root: bool = False,
 ) -> Callable[[Callable[[Stage], None]], Callable[[Stage], None]]:
     """Registers the function, whose docstring is the scenario's sentence."""
 
@@ -50,7 +55,15 @@ def scenario(
             raise ValueError(f"there are two scenarios called {called}")
         sentence = (play.__doc__ or "").strip().partition("\n\n")[0].replace("\n    ", " ")
         SCENARIOS[called] = Scenario(
-            called, section, sentence, play, runtimes, device or {}, backend or {}
+            called,
+            section,
+            sentence,
+            play,
+            runtimes,
+            device or {},
+            backend or {},
+            stage or {},
+            root,
         )
         return play
 

@@ -7,16 +7,20 @@ IoT Core sees, at the files that a nucleus reads, at what was published to peopl
 from __future__ import annotations
 
 import json
+import os
+import subprocess
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 
 from certkeeper.edge.x509 import key_algorithm
-from lab.account.account import DeviceIdentity
+from lab.account.account import Account, DeviceIdentity
 from lab.cloud.backend import Backend
+from lab.iot_core.message import Message
 from lab.lab import Lab
 from lab.nucleus.core_device import CoreDevice
 from lab.nucleus.recipe import Runtime
@@ -41,6 +45,15 @@ class Stage:
         self.timeline = lab.timeline
         self._iot = lab.account.client("iot")
         self._jobs: list[str] = []
+        self._event_bodies: dict[str, bytes] = {}
+        lab.iot_core.observe("$aws/events/jobExecution/#", self._remember)
+
+    def _remember(self, message: Message) -> None:
+        self._event_bodies[message.topic.split("/")[3]] = message.payload
+
+    def take_for_old(self) -> None:
+        """What the device holds now is what a later verdict compares with."""
+        self.old = replace(self.old, certificate_id=self.certificate_on_disk())
 
     # -- the operator ------------------------------------------------------------------
 
@@ -82,6 +95,19 @@ class Stage:
         job_id = self.create_job()
         self.wait_for_end(job_id, "succeeded", timeout)
         return job_id
+
+    def redrive(self, job_id: str) -> None:
+        """Deliver the event of the job's end once more, as from the dead-letter queue."""
+        ended = self.timeline.wait_until(
+            lambda entry: (
+                entry.source == "iot-core"
+                and entry.event == "published"
+                and str(entry.details["topic"]).startswith(f"$aws/events/jobExecution/{job_id}/")
+            ),
+            f"the event of {job_id}",
+        )
+        self.lab.iot_core.publish(str(ended.details["topic"]), self._event_bodies[job_id])
+        self.backend.idle()
 
     # -- waiting ---------------------------------------------------------------------------
 
@@ -198,6 +224,13 @@ class Stage:
         certificate = x509.load_pem_x509_certificate(layout.certificate_path.read_bytes())
         return key_algorithm(certificate.public_key())
 
+    def policies(self) -> list[str]:
+        """The policies of the certificate on the disk."""
+        region, account_id = self.lab.account.region, self.lab.account.account_id
+        arn = f"arn:aws:iot:{region}:{account_id}:cert/{self.certificate_on_disk()}"
+        found = self._iot.list_attached_policies(target=arn)["policies"]
+        return sorted(policy["policyName"] for policy in found)
+
     def principal_connected(self) -> str | None:
         """The certificate with which the nucleus is connected now."""
         for connection in self.lab.iot_core.connections():
@@ -250,7 +283,7 @@ class Stage:
         expected = told if told is not None else sum(not rotated for _ in self._jobs)
         count = len(self.notifications())
         require(count == expected, f"people were told {count} times, not {expected}")
-        self._judge_store(on_disk)
+        self.timeline.poll(lambda: self._keys_kept() <= 1, "a store with one key", 20)
 
     def _judge_job(self, job: str, status: str, reason: str | None) -> None:
         ends = [
@@ -267,12 +300,9 @@ class Stage:
             said = details.get("reason") if isinstance(details, dict) else None
             require(said == reason, f"the reason is {said}, not {reason}")
 
-    def _judge_store(self, on_disk: str) -> None:
-        """No key but the one in use is left behind."""
-        if not self.store.exists():
-            return
-        keys = sorted(self.store.glob("?/private.key"))
-        require(len(keys) <= 1, f"the store holds {len(keys)} keys")
+    def _keys_kept(self) -> int:
+        """How many private keys the store holds: none but the one in use may be left behind."""
+        return sum(1 for _ in self.store.glob("?/private.key"))
 
 
 @contextmanager
@@ -280,12 +310,47 @@ def staged(
     scenario: Scenario, runtime: Runtime, listener: Callable[[Entry], None] | None = None
 ) -> Iterator[Stage]:
     """The stage for a scenario: everything is there, and the device is not started yet."""
-    with Lab(listener) as lab:
-        backend = lab.deploy_backend(**scenario.backend)
+    with Lab(listener) as lab, small_disk(lab, scenario.stage.get("disk_bytes")):
+        parameters = dict(scenario.backend)
+        if scenario.stage.get("private_ca"):
+            parameters |= {"Issuer": "private-ca", "PrivateCaArn": make_private_ca(lab.account)}
+        backend = lab.deploy_backend(**parameters)
         made = dict(scenario.device)
         configuration = {**CONFIGURATION, **made.pop("configuration", {})}
         device, old = lab.core_device(THING, runtime=runtime, configuration=configuration, **made)
-        yield Stage(lab, backend, device, old)
+        try:
+            yield Stage(lab, backend, device, old)
+        finally:
+            device.stop()
+
+
+def make_private_ca(account: Account) -> str:
+    """A private CA in the account, ready to issue; its ARN."""
+    pca = account.client("acm-pca")
+    arn: str = pca.create_certificate_authority(
+        CertificateAuthorityConfiguration={
+            "KeyAlgorithm": "RSA_2048",
+            "SigningAlgorithm": "SHA256WITHRSA",
+            "Subject": {"CommonName": "Device CA"},
+        },
+        CertificateAuthorityType="ROOT",
+    )["CertificateAuthorityArn"]
+    return arn
+
+
+@contextmanager
+def small_disk(lab: Lab, size: int | None) -> Iterator[None]:
+    """A disk of so many bytes for the device's root, if there is to be one."""
+    if size is None:
+        yield
+        return
+    root = lab.folder / THING
+    root.mkdir()
+    subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={size}", "tmpfs", root], check=True)
+    try:
+        yield
+    finally:
+        subprocess.run(["umount", "--lazy", root], check=True)
 
 
 def play(
@@ -294,5 +359,7 @@ def play(
     """Play it. Raises VerdictFailed or NotSeen if it does not end as it promises."""
     if runtime not in scenario.runtimes:
         raise VerdictFailed(f"{scenario.name} is not played on {runtime}")
+    if scenario.root and os.geteuid() != 0:
+        raise VerdictFailed(f"{scenario.name} mounts things or changes owners: only root can")
     with staged(scenario, runtime, listener) as stage:
         scenario.play(stage)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import select
 import signal
 import subprocess
 import sys
@@ -252,12 +253,20 @@ def test_a_stopped_program_goes_on_with_sigcont(stage: Stage) -> None:
 
 
 def test_the_program_dies_with_its_tracer(stage: Stage) -> None:
-    """A tracer that is killed takes the program with it: its pipe closes."""
-    with stage.running(stage.command(TALKER)) as tracer:
+    """A tracer that is killed takes the program with it, even one that makes no call."""
+    program = """
+import os, threading
+print(os.getpid(), flush=True)
+threading.Event().wait(120)
+"""
+    with stage.running(stage.command(program)) as tracer:
         assert tracer.stdout is not None
-        tracer.stdout.readline()
-        tracer.kill()
-        assert tracer.stdout.read() == ""
+        watch = os.pidfd_open(int(tracer.stdout.readline()))
+        try:
+            tracer.kill()
+            assert select.select([watch], [], [], LIMIT_SECONDS)[0]
+        finally:
+            os.close(watch)
 
 
 def test_many_threads_at_work_are_not_disturbed(stage: Stage) -> None:

@@ -87,10 +87,9 @@ class Disk:
         for name in CALLS:
             patch.setattr(os, name, self._hook(name))
 
-    def now(self) -> Tree:
-        """What is there if no power cut comes, and everything has been forced to the disk."""
-        *_, last = _cuts(self._tree)
-        return last
+    def cuts_now(self) -> list[Tree]:
+        """What a power cut at this instant may leave; the last is what is lost the least of."""
+        return list(_cuts(self._tree))
 
     def _hook(self, name: str) -> Callable[..., Any]:
         def called(first: Any, *rest: Any, **named: Any) -> Any:

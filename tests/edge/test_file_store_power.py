@@ -197,6 +197,28 @@ def test_once_committed_no_cut_goes_back(tmp_path: Path) -> None:
     assert {pair_in(tree, store, root) for tree in disk.cuts} == {NEW}
 
 
+@pytest.mark.parametrize("forward", [True, False], ids=["to-the-new", "back-to-the-old"])
+def test_a_switch_done_again_is_on_the_disk(tmp_path: Path, forward: bool) -> None:
+    """Killed anywhere in a switch and done again, no power cut takes it back any more."""
+    for number in itertools.count():
+        root = tmp_path / str(number)
+        root.mkdir()
+        store = staged(root) if forward else switched(root)
+        with pytest.MonkeyPatch.context() as patch:
+            disk = Disk(root, patch)
+            disk.stop_at, killed = number, False
+            for _ in range(2):
+                try:
+                    store.activate("b" if forward else "a")
+                except Killed:
+                    killed = True
+            left = {pair_in(tree, store, root) for tree in disk.cuts_now()}
+        assert left == {NEW if forward else OLD}
+        if not killed:
+            break
+    assert number > 6
+
+
 def pair_in(tree: Tree, store: FileStore, root: Path) -> Pair:
     """What a nucleus reads at the configured paths if this is what is on the disk."""
     paths = (store.certificate.relative_to(root), store.private_key.relative_to(root))
@@ -277,9 +299,9 @@ def test_the_model_is_the_disk(layout: Layout, tmp_path: Path) -> None:
     with pytest.MonkeyPatch.context() as patch:
         disk = Disk(root, patch)
         switch(store)
-        modelled = disk.now()
+        modelled = disk.cuts_now()
     with pytest.MonkeyPatch.context() as patch:
-        assert modelled == Disk(root, patch).now()
+        assert modelled == Disk(root, patch).cuts_now()
 
 
 def test_the_model_loses_what_is_not_forced(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""Serves what devices publish on ``.../certificate/request`` (see ``rotation_cloud/request.py``)."""
+"""Serves what devices publish on ``.../certificate/request`` (see ``request.py``)."""
 
 from __future__ import annotations
 

@@ -30,7 +30,7 @@ MAX_STARTS = 8
 #: A nucleus that was told to restart stops its components first, which may take a minute.
 RESTART_SECONDS = 120.0
 #: Without an answer to the commit for so long, both pairs are tried with AWS IoT.
-COMMIT_SILENCE = 60.0
+COMMIT_SILENCE = 30.0
 #: Notifications can be lost: the next job is asked for now and then all the same.
 IDLE_SECONDS = 6 * 3600.0
 #: A message that the nucleus did not take; on nucleus lite it takes none while it reconnects.

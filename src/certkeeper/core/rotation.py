@@ -380,8 +380,12 @@ TABLE: Mapping[Signal, Row] = {
         _in((P.PROVING,), _commit, P.COMMITTING), "only over the new connection it proves anything"
     ),
     Signal.JOB_DOUBTED: Row(
-        _in((*BEFORE_SWITCH, P.SWITCHING, P.PROVING), _inquire),
-        "the answer to the commit, or to the report, says how the job stands",
+        {
+            **_in((*BEFORE_SWITCH, P.SWITCHING, P.PROVING), _inquire),
+            # The job's end may have taken the new certificate's right to ask for the commit.
+            **_in((P.COMMITTING,), _try_both),
+        },
+        "the answer to the report says how the job stands",
     ),
     Signal.JOB_ENDED: Row(
         {

@@ -1,0 +1,101 @@
+"""Who signs certificates: AWS IoT itself, or a private CA whose certificates are registered."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable
+from typing import Any
+
+from cryptography import x509
+from cryptography.hazmat.primitives.serialization import Encoding
+
+from rotation_cloud.aws_errors import error_code, translated
+from rotation_cloud.ports import AlreadyThere, AwsError, Issuance, Throttled
+
+#: Private CA signs within seconds; one that takes longer has done so when the device asks again.
+_WAITS = (0.5, 1, 1, 2, 2, 4, 4)
+
+
+class IotIssuer:
+    """AWS IoT's own CA, which issues again for the same CSR: the record keeps it to one."""
+
+    def __init__(self, iot: Any) -> None:
+        """``iot`` is a boto3 client that asks once: a second try may be a second certificate."""
+        self._iot = iot
+
+    def issue(self, csr: str, token: str) -> Issuance:
+        with translated("CreateCertificateFromCsr"):
+            made = self._iot.create_certificate_from_csr(
+                certificateSigningRequest=csr, setAsActive=True
+            )
+        return Issuance(made["certificateArn"], made["certificatePem"])
+
+
+class PrivateCaIssuer:
+    """AWS Private CA: the same token gives the same certificate, for five minutes.
+
+    https://docs.aws.amazon.com/privateca/latest/APIReference/API_IssueCertificate.html
+    """
+
+    def __init__(
+        self,
+        iot: Any,
+        acm_pca: Any,
+        sleep: Callable[[float], None],
+        *,
+        ca_arn: str,
+        days: int,
+        algorithm: str,
+    ) -> None:
+        self._iot = iot
+        self._acm_pca = acm_pca
+        self._sleep = sleep
+        self._ca_arn = ca_arn
+        self._days = days
+        self._algorithm = algorithm
+
+    def issue(self, csr: str, token: str) -> Issuance:
+        partition = self._ca_arn.split(":")[1]
+        with translated("IssueCertificate"):
+            issued = self._acm_pca.issue_certificate(
+                CertificateAuthorityArn=self._ca_arn,
+                Csr=csr.encode(),
+                SigningAlgorithm=self._algorithm,
+                TemplateArn=f"arn:{partition}:acm-pca:::template/EndEntityClientAuthCertificate/V1",
+                Validity={"Type": "DAYS", "Value": self._days},
+                IdempotencyToken=token,
+            )
+        pem = self._fetched(issued["CertificateArn"])
+        try:
+            with translated("RegisterCertificateWithoutCA"):
+                arn = self._iot.register_certificate_without_ca(certificatePem=pem, status="ACTIVE")
+            return Issuance(arn["certificateArn"], pem)
+        except AlreadyThere:
+            # By an attempt whose answer was lost, or whose undoing stopped half way.
+            return Issuance(self._reactivated(pem), pem)
+
+    def _fetched(self, arn: str) -> str:
+        for wait in (*_WAITS, None):
+            try:
+                with translated("GetCertificate"):
+                    found = self._acm_pca.get_certificate(
+                        CertificateAuthorityArn=self._ca_arn, CertificateArn=arn
+                    )
+            except AwsError as error:
+                if error_code(error) != "RequestInProgressException":
+                    raise
+            else:
+                return str(found["Certificate"]).strip() + "\n"
+            if wait is not None:
+                self._sleep(wait)
+        raise Throttled("GetCertificate: the private CA is not ready")
+
+    def _reactivated(self, pem: str) -> str:
+        der = x509.load_pem_x509_certificate(pem.encode()).public_bytes(Encoding.DER)
+        certificate_id = hashlib.sha256(der).hexdigest()
+        with translated("DescribeCertificate"):
+            known = self._iot.describe_certificate(certificateId=certificate_id)
+        arn = str(known["certificateDescription"]["certificateArn"])
+        with translated("UpdateCertificate"):
+            self._iot.update_certificate(certificateId=certificate_id, newStatus="ACTIVE")
+        return arn
