@@ -7,9 +7,10 @@ recorded as ``notification`` (source ``cloud``).
 
 from __future__ import annotations
 
+import logging
 from collections import Counter
-from collections.abc import Callable, Mapping
-from contextlib import ExitStack
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -20,6 +21,7 @@ from lab.cloud.template import TEMPLATE, Template
 from lab.https.data_plane import environment
 from lab.iot_core.iot_core import IotCore
 from lab.timeline import Timeline
+from rotation_cloud import aws
 
 #: What CreateTable takes of the properties of AWS::DynamoDB::Table.
 _TABLE = (
@@ -72,6 +74,10 @@ class Backend:
         with ExitStack() as opened:
             self._make_resources()
             opened.enter_context(self._calls)
+            # As in a new container: no client of an earlier account, nor of this one later.
+            aws.forget_clients()
+            opened.callback(aws.forget_clients)
+            opened.enter_context(_log_to(self._timeline))
             self._functions = opened.enter_context(
                 Functions(
                     self._template.functions(),
@@ -160,6 +166,29 @@ class Backend:
                 subject=parameters.get("Subject"),
                 message=parameters.get("Message"),
             )
+
+
+class _TimelineHandler(logging.Handler):
+    """Log lines of the functions, as CloudWatch has them."""
+
+    def __init__(self, timeline: Timeline) -> None:
+        super().__init__()
+        self._timeline = timeline
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self._timeline.record("cloud", "function-log", line=record.getMessage())
+
+
+@contextmanager
+def _log_to(timeline: Timeline) -> Iterator[None]:
+    logger, handler = logging.getLogger("rotation_cloud"), _TimelineHandler(timeline)
+    logger.addHandler(handler)
+    logger.propagate = False
+    try:
+        yield
+    finally:
+        logger.removeHandler(handler)
+        logger.propagate = True
 
 
 def _as_in_the_api(properties: Any) -> Any:

@@ -31,7 +31,7 @@ from rotation_protocol.jobs import ROTATE
 THING = "press-7"
 #: Short, so that what has to wait for them is soon over.
 CONFIGURATION = {"commitTimeoutSeconds": 30, "deadManSeconds": 60}
-TERMINAL = ("succeeded", "failed", "rejected", "canceled", "removed", "timed-out", "deleted")
+TERMINAL = ("succeeded", "failed", "rejected", "canceled", "removed", "timed-out")
 
 
 class Stage:
@@ -293,6 +293,9 @@ class Stage:
             and entry.details.get("job") == job
             and entry.event in TERMINAL
         ]
+        if status == "deleted":
+            require(not ends, f"{job} was deleted, and {ends[0].event if ends else ''}")
+            return
         require(len(ends) == 1, f"{job} has {len(ends)} ends")
         require(ends[0].event == status, f"{job} {ends[0].event}, not {status}")
         if reason is not None:

@@ -1,9 +1,8 @@
-"""A whole core device with a component of a few lines of shell, for the tests of its surroundings."""
+"""A core device with a component of a few lines of shell, for the tests of what is around it."""
 
 from __future__ import annotations
 
 import dataclasses
-import os
 import queue
 import subprocess
 import tempfile
@@ -22,7 +21,7 @@ from tests.lab.iot_core_site import REGION, WAIT, Device, Site, running_site
 THING = "press-7"
 NUCLEUS = {"classic": "greengrass.service", "lite": "greengrass-lite.target"}
 # Says its own process, that of a child, and that of one that has left the process group.
-RUN = "echo main $$; sleep 600 & echo child $!; setsid sleep 600 & echo stray $!; echo ready; wait"
+RUN = "echo main $$; sleep 600 & echo child $!; setsid sleep 600 >/dev/null 2>&1 & echo stray $!; echo ready; wait"
 # Ends only when it is killed.
 DEAF = "trap '' TERM; echo ready; while :; do sleep 600; done"
 
@@ -56,6 +55,7 @@ class PoweredDevice:
             endpoint=Endpoint(site.core.host, site.core.port),
         )
         self.core.setup.reconnect_delays = (0.05, 0.2)
+        self.core.setup.shutdown_seconds = 2.0
         self.script(run=RUN)
 
     def script(self, *, install: str = "echo installed", run: str = RUN) -> None:
@@ -148,13 +148,13 @@ def processes_of(root: Path) -> list[int]:
     """The processes of a device that run."""
     mark = f"LAB_UNIT={root}:".encode()
     found = []
-    for name in filter(str.isdecimal, os.listdir("/proc")):
+    for process in Path("/proc").glob("[0-9]*"):
         try:
-            environment = Path(f"/proc/{name}/environ").read_bytes()
+            environment = (process / "environ").read_bytes()
         except OSError:
             continue
         if mark in environment:
-            found.append(int(name))
+            found.append(int(process.name))
     return found
 
 

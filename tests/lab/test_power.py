@@ -230,7 +230,12 @@ def test_messages_from_the_cloud_are_lost_doubled_altered_late(device: PoweredDe
     def fault(topic: str, payload: bytes) -> list[tuple[str, bytes]]:
         if payload == b"late":
             kept.append((topic, payload))
-        fates = {b"lost": [], b"late": [], b"twice": [payload, payload], b"altered": [b"other"]}
+        fates: dict[bytes, list[bytes]] = {
+            b"lost": [],
+            b"late": [],
+            b"twice": [payload, payload],
+            b"altered": [b"other"],
+        }
         late = [kept.pop()] if payload == b"last" else []
         return [(topic, fate) for fate in fates.get(payload, [payload])] + late
 

@@ -1,0 +1,301 @@
+"""The cloud's ports in memory, with AWS IoT's rules enforced, and calls that fail on demand.
+
+``Account.cloud`` goes through ``Watched``: each call is written down, and may be made to fail
+before it is done, or after (its answer is lost), or to do something else first.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable, Sequence, Set
+from dataclasses import dataclass, field, replace
+from typing import Any, cast
+
+from rotation_cloud.create import public_key_of
+from rotation_cloud.ports import (
+    AlreadyThere,
+    AwsError,
+    Cloud,
+    Execution,
+    InUse,
+    Issuance,
+    NotFound,
+    RecordChanged,
+    Refused,
+)
+from rotation_cloud.records import Record
+from rotation_protocol import topics
+from rotation_protocol.jobs import ROTATE
+
+THING = "press-7"
+BASE = "arn:aws:iot:eu-west-1:123456789012"
+EXCLUSIVE, SHARED = "EXCLUSIVE_THING", "NON_EXCLUSIVE_THING"
+RUNNING = Execution("IN_PROGRESS", ended=False, operation=ROTATE, identity="1@100")
+
+
+@dataclass
+class Certificate:
+    """A registered certificate."""
+
+    arn: str
+    key: str = ""
+    is_active: bool = True
+    policies: set[str] = field(default_factory=set)
+    things: dict[str, str] = field(default_factory=dict)
+    created: float = 0.0
+
+
+class Registry:
+    """ports.Registry; a detached thing holds for ``lag`` more tries of DeleteCertificate."""
+
+    def __init__(self, clock: Clock) -> None:
+        self.certificates: dict[str, Certificate] = {}
+        self.lag = 0
+        self._clock = clock
+        self._holds: dict[str, int] = {}
+
+    def add(self, name: str, attachment: str = SHARED, policies: Sequence[str] = ("core",)) -> str:
+        """An ACTIVE certificate of the thing, as an operator makes it; its id."""
+        certificate_id = hashlib.sha256(name.encode()).hexdigest()
+        arn = f"{BASE}:cert/{certificate_id}"
+        self.certificates[arn] = Certificate(
+            arn, policies=set(policies), things={THING: attachment}
+        )
+        return certificate_id
+
+    def register(self, key: str) -> str:
+        """A new ACTIVE certificate, attached to nothing; its ARN."""
+        number = len(self.certificates)
+        arn = f"{BASE}:cert/{hashlib.sha256(f'{key}{number}'.encode()).hexdigest()}"
+        self.certificates[arn] = Certificate(arn, key, created=self._clock.now())
+        return arn
+
+    def active(self) -> set[str]:
+        """The ids of all certificates that open anything."""
+        return {c.arn.rpartition("/")[2] for c in self.certificates.values() if c.is_active}
+
+    def principals(self, thing: str) -> dict[str, str]:
+        return {c.arn: c.things[thing] for c in self.certificates.values() if thing in c.things}
+
+    def things(self, arn: str) -> Sequence[str]:
+        return list(self._get(arn).things)
+
+    def policies(self, arn: str) -> Sequence[str]:
+        return sorted(self._get(arn).policies)
+
+    def stray(self, public_keys: Set[str], since: float) -> Sequence[str]:
+        return [
+            c.arn
+            for c in self.certificates.values()
+            if c.key in public_keys and not c.things and c.created >= since
+        ]
+
+    def attach_policy(self, arn: str, policy: str) -> None:
+        self._get(arn).policies.add(policy)
+
+    def detach_policy(self, arn: str, policy: str) -> None:
+        certificate = self._get(arn)
+        if policy not in certificate.policies:
+            raise NotFound(policy)
+        certificate.policies.remove(policy)
+
+    def attach_thing(self, arn: str, thing: str, attachment: str) -> None:
+        certificate = self._get(arn)
+        others = {name: kind for name, kind in certificate.things.items() if name != thing}
+        if others and EXCLUSIVE in (attachment, *others.values()):
+            raise Refused(arn)
+        certificate.things[thing] = attachment
+
+    def detach_thing(self, arn: str, thing: str) -> None:
+        certificate = self._get(arn)
+        if thing not in certificate.things:
+            raise NotFound(thing)
+        del certificate.things[thing]
+        self._holds[arn] = self.lag
+
+    def deactivate(self, arn: str) -> None:
+        self._get(arn).is_active = False
+
+    def delete(self, arn: str) -> None:
+        certificate = self._get(arn)
+        if self._holds.get(arn, 0):
+            self._holds[arn] -= 1
+            raise InUse(arn)
+        if certificate.is_active or certificate.things or certificate.policies:
+            raise InUse(arn)
+        del self.certificates[arn]
+
+    def _get(self, arn: str) -> Certificate:
+        if arn not in self.certificates:
+            raise NotFound(arn)
+        return self.certificates[arn]
+
+
+class Issuer:
+    """ports.Issuer, as little idempotent as AWS IoT; ``refuses`` every CSR if it is set."""
+
+    def __init__(self, registry: Registry) -> None:
+        self._registry = registry
+        self.refuses = False
+        self.padding = ""
+
+    def issue(self, csr: str, token: str) -> Issuance:
+        if self.refuses:
+            raise Refused("the CSR violates constraints")
+        assert len(token) == 36
+        arn = self._registry.register(public_key_of(csr))
+        return Issuance(arn, f"PEM of {arn}{self.padding}")
+
+
+class Jobs:
+    """ports.JobExecutions."""
+
+    def __init__(self) -> None:
+        self.executions: dict[tuple[str, str], Execution] = {}
+        self.created: dict[str, str] = {}
+
+    def execution(self, thing: str, job_id: str) -> Execution | None:
+        return self.executions.get((thing, job_id))
+
+    def pending(self, thing: str) -> Sequence[str]:
+        return [job for (name, job), e in self.executions.items() if name == thing and not e.ended]
+
+    def create(self, job_id: str, thing_arn: str) -> None:
+        if job_id in self.created:
+            raise AlreadyThere(job_id)
+        self.created[job_id] = thing_arn
+
+
+class Records:
+    """ports.Records."""
+
+    def __init__(self) -> None:
+        self.items: dict[tuple[str, str], Record] = {}
+
+    def get(self, thing: str, job_id: str) -> Record | None:
+        return self.items.get((thing, job_id))
+
+    def of_thing(self, thing: str) -> Sequence[Record]:
+        return [record for record in self.items.values() if record.thing == thing]
+
+    def write(self, record: Record) -> Record:
+        known = self.items.get((record.thing, record.job_id))
+        if (known.version if known else 0) != record.version:
+            raise RecordChanged(record.job_id)
+        written = replace(record, version=record.version + 1)
+        self.items[record.thing, record.job_id] = written
+        return written
+
+
+class Answers:
+    """ports.Answers: what the device got, as (accepted or rejected, fields)."""
+
+    def __init__(self) -> None:
+        self.sent: list[tuple[str, dict[str, Any]]] = []
+
+    def publish(self, topic: str, payload: bytes) -> None:
+        self.sent.append((topic.rpartition("/")[2], json.loads(payload)))
+
+
+class Notices:
+    """ports.Notices."""
+
+    def __init__(self) -> None:
+        self.told: list[dict[str, str]] = []
+
+    def tell(self, subject: str, message: dict[str, str]) -> None:
+        assert 0 < len(subject) <= 100
+        assert message["whatToDo"]
+        self.told.append(message)
+
+
+class Clock:
+    """ports.Clock; sleeping takes no time but here."""
+
+    def __init__(self) -> None:
+        self.time = 1_000_000.0
+
+    def now(self) -> float:
+        return self.time
+
+    def sleep(self, seconds: float) -> None:
+        self.time += seconds
+
+
+Hook = Callable[[str, int], None]
+
+
+class Watched:
+    """A port whose calls are counted and, before and after they are done, disturbed."""
+
+    def __init__(self, account: Account, name: str, real: object) -> None:
+        self._account = account
+        self._name = name
+        self._real = real
+
+    def __getattr__(self, method: str) -> Callable[..., Any]:
+        real = getattr(self._real, method)
+
+        def call(*arguments: Any) -> Any:
+            name = f"{self._name}.{method}"
+            self._account.calls.append(name)
+            number = self._account.calls.count(name)
+            self._account.before(name, number)
+            answer = real(*arguments)
+            self._account.after(name, number)
+            return answer
+
+        return call
+
+
+def quiet(_name: str, _number: int) -> None:
+    """Disturbs nothing."""
+
+
+def failing(call: str, numbers: range | None = None, error: type[Exception] = AwsError) -> Hook:
+    """Fails the calls of this name: those of these numbers, or all."""
+
+    def hook(name: str, number: int) -> None:
+        if name == call and (numbers is None or number in numbers):
+            raise error(f"{name} failed")
+
+    return hook
+
+
+class Account:
+    """Everything at once, with one thing, its old certificate, and a job in progress."""
+
+    def __init__(self, attachment: str = SHARED, policies: Sequence[str] = ("core",)) -> None:
+        self.calls: list[str] = []
+        self.before: Hook = quiet
+        self.after: Hook = quiet
+        self.clock = Clock()
+        self.registry = Registry(self.clock)
+        self.issuer = Issuer(self.registry)
+        self.jobs = Jobs()
+        self.records = Records()
+        self.answers = Answers()
+        self.notices = Notices()
+        self.old = self.registry.add("old", attachment, policies)
+        self.jobs.executions[THING, "job-1"] = RUNNING
+
+        def watched(name: str) -> Any:
+            return cast("Any", Watched(self, name, getattr(self, name)))
+
+        self.cloud = Cloud(
+            topics.PREFIX,
+            *(watched(name) for name in ("registry", "issuer", "jobs", "records")),
+            watched("answers"),
+            watched("notices"),
+            self.clock,
+        )
+
+    def end(self, job_id: str = "job-1") -> None:
+        """The job's execution is over, whatever its status."""
+        self.jobs.executions[THING, job_id] = Execution("ENDED", ended=True)
+
+    def disturb(self, before: Hook = quiet, after: Hook = quiet) -> None:
+        """From now on; without arguments, no more."""
+        self.calls.clear()
+        self.before, self.after = before, after
