@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 export PYTHONPATH := $(CURDIR)/src:$(CURDIR)/cloud:$(CURDIR)
 
-.PHONY: help demo test test-py39 lint bench lock clean
+.PHONY: help demo test test-py39 lint crash bench lock clean
 
 RUNTIME ?= both
 PYTHON39 ?= python3.9
@@ -26,6 +26,9 @@ lint: $(VENV)/dev ## style and types
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+
+crash: $(VENV)/lab ## kill the component before every call of a rotation, boot, and look (SAMPLE=60: only so many)
+	$(BIN)/python -m lab crash $(if $(SAMPLE),--sample $(SAMPLE))
 
 bench: $(VENV)/lab ## measure, and print docs/benchmarks.md's table
 	$(BIN)/python -m lab bench

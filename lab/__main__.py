@@ -27,6 +27,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     one.add_argument("name", nargs="?", help="which one; see --list")
     one.add_argument("--list", action="store_true", help="print every scenario")
     one.add_argument("--runtime", choices=("classic", "lite", "both"), default="both")
+    crash = commands.add_parser("crash", help="kill the component before each call of a rotation")
+    crash.add_argument("--sample", type=int, metavar="N", help="only so many, evenly by kind")
+    crash.add_argument("--workers", type=int, default=2, metavar="N", help="default: 2")
     commands.add_parser("bench", help="measure, and print the table of docs/benchmarks.md")
     options = parser.parse_args(arguments)
     # A terminated lab still closes what it opened.
@@ -35,6 +38,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         from lab import bench
 
         return bench.run()
+    if options.command == "crash":
+        from lab.crash import rotation
+
+        return rotation.main(options.sample, options.workers)
     runtimes: tuple[Runtime, ...] = ("classic", "lite")
     runtimes = tuple(kind for kind in runtimes if options.runtime in (kind, "both"))
     if options.command == "scenario":

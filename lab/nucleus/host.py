@@ -46,9 +46,7 @@ class Host:
         self._faults = faults
         # Shorter than the path of the nucleus's own socket, which has to fit as well.
         socket = Path(f"{layout.root}.systemd")
-        self.commands = StandIns(
-            Path(f"{layout.root}.bin"), socket, layout.root.with_name(".image")
-        )
+        self.commands = StandIns(Path(f"{layout.root}.commands"), socket)
         self.transient = TransientUnits(self.environment, timeline)
         self.manager = ServiceManager(
             socket,

@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 _VARIABLE = "LAB_UNIT"
-_DEATH_SECONDS = 5.0
+_DEATH_MS = 5000
 
 
 def unit_environment(root: Path, unit: str) -> dict[str, str]:
@@ -35,7 +35,9 @@ def kill_processes(root: Path, unit: str | None = None) -> None:
             with contextlib.suppress(ProcessLookupError):
                 signal.pidfd_send_signal(process, signal.SIGKILL)
         for process in found:
-            select.select([process], [], [], _DEATH_SECONDS)
+            ended = select.poll()
+            ended.register(process, select.POLLIN)
+            ended.poll(_DEATH_MS)
             os.close(process)
         if not found:
             return

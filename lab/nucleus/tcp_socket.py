@@ -12,6 +12,7 @@ import ctypes
 import itertools
 import os
 import socket
+import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -75,16 +76,25 @@ def _marked(mark: Mark) -> Iterator[tuple[int, socket.socket] | None]:
     except FileNotFoundError:
         descriptors = []
     for descriptor in descriptors:
-        # Duplicated first, since the runtime's own thread may close it at any time.
-        try:
-            duplicate = socket.socket(fileno=os.dup(descriptor))
-        except OSError:  # closed already, or not a socket
-            continue
-        with duplicate:
-            if _bears(duplicate, mark):
-                yield descriptor, duplicate
-                return
+        duplicate = _duplicate(descriptor)
+        if duplicate is not None:
+            with duplicate:
+                if _bears(duplicate, mark):
+                    yield descriptor, duplicate
+                    return
     yield None
+
+
+def _duplicate(descriptor: int) -> socket.socket | None:
+    """The runtime's own thread may close its descriptor at any time, this one it does not."""
+    try:
+        duplicate = os.dup(descriptor)
+    except OSError:  # closed already
+        return None
+    if not stat.S_ISSOCK(os.fstat(duplicate).st_mode):
+        os.close(duplicate)
+        return None
+    return socket.socket(fileno=duplicate)
 
 
 def _bears(found: socket.socket, mark: Mark) -> bool:

@@ -1,21 +1,16 @@
-"""The cloud's ports in memory, with AWS IoT's rules enforced, and calls that fail on demand.
-
-``Account.cloud`` goes through ``Watched``: each call is written down, and may be made to fail
-before it is done, or after (its answer is lost), or to do something else first.
-"""
+"""The cloud's ports in memory, with AWS IoT's rules enforced; calls go through ``Watched``."""
 
 from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Sequence, Set
+from collections.abc import Sequence, Set
 from dataclasses import dataclass, field, replace
-from typing import Any, cast
+from typing import Any
 
 from rotation_cloud.create import public_key_of
 from rotation_cloud.ports import (
     AlreadyThere,
-    AwsError,
     Cloud,
     Execution,
     InUse,
@@ -27,6 +22,7 @@ from rotation_cloud.ports import (
 from rotation_cloud.records import Record
 from rotation_protocol import topics
 from rotation_protocol.jobs import ROTATE
+from tests.cloud.disturbance import Hook, Watched, quiet
 
 THING = "press-7"
 BASE = "arn:aws:iot:eu-west-1:123456789012"
@@ -223,46 +219,6 @@ class Clock:
         self.time += seconds
 
 
-Hook = Callable[[str, int], None]
-
-
-class Watched:
-    """A port whose calls are counted and, before and after they are done, disturbed."""
-
-    def __init__(self, account: Account, name: str, real: object) -> None:
-        self._account = account
-        self._name = name
-        self._real = real
-
-    def __getattr__(self, method: str) -> Callable[..., Any]:
-        real = getattr(self._real, method)
-
-        def call(*arguments: Any) -> Any:
-            name = f"{self._name}.{method}"
-            self._account.calls.append(name)
-            number = self._account.calls.count(name)
-            self._account.before(name, number)
-            answer = real(*arguments)
-            self._account.after(name, number)
-            return answer
-
-        return call
-
-
-def quiet(_name: str, _number: int) -> None:
-    """Disturbs nothing."""
-
-
-def failing(call: str, numbers: range | None = None, error: type[Exception] = AwsError) -> Hook:
-    """Fails the calls of this name: those of these numbers, or all."""
-
-    def hook(name: str, number: int) -> None:
-        if name == call and (numbers is None or number in numbers):
-            raise error(f"{name} failed")
-
-    return hook
-
-
 class Account:
     """Everything at once, with one thing, its old certificate, and a job in progress."""
 
@@ -280,16 +236,19 @@ class Account:
         self.old = self.registry.add("old", attachment, policies)
         self.jobs.executions[THING, "job-1"] = RUNNING
 
-        def watched(name: str) -> Any:
-            return cast("Any", Watched(self, name, getattr(self, name)))
-
         self.cloud = Cloud(
-            topics.PREFIX,
-            *(watched(name) for name in ("registry", "issuer", "jobs", "records")),
-            watched("answers"),
-            watched("notices"),
-            self.clock,
+            prefix=topics.PREFIX,
+            registry=self._watched("registry"),
+            issuer=self._watched("issuer"),
+            jobs=self._watched("jobs"),
+            records=self._watched("records"),
+            answers=self._watched("answers"),
+            notices=self._watched("notices"),
+            clock=self.clock,
         )
+
+    def _watched(self, name: str) -> Any:
+        return Watched(self, name, getattr(self, name))
 
     def end(self, job_id: str = "job-1") -> None:
         """The job's execution is over, whatever its status."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
@@ -10,8 +11,9 @@ from rotation_cloud.answering import answer_create
 from rotation_cloud.ports import Execution, Throttled
 from rotation_cloud.records import State
 from rotation_protocol.fields import WireError
-from tests.cloud.account import BASE, EXCLUSIVE, RUNNING, SHARED, THING, Account, failing
+from tests.cloud.account import BASE, EXCLUSIVE, RUNNING, SHARED, THING, Account
 from tests.cloud.device import Device, code, create_event, ended_event, issued_id
+from tests.cloud.disturbance import failing
 
 
 @pytest.fixture
@@ -136,7 +138,7 @@ def test_job_must_be_a_rotation_in_progress(
     ],
 )
 def test_bad_messages_are_answered(
-    account: Account, device: Device, fields: dict[str, object], expected: str
+    account: Account, device: Device, fields: dict[str, Any], expected: str
 ) -> None:
     """A message that is not one is rejected, and nothing is made."""
     assert code(device.send(answer_create, create_event(account.old, **fields))) == expected

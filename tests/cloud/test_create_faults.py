@@ -11,8 +11,9 @@ import pytest
 from rotation_cloud.answering import answer_create
 from rotation_cloud.finish import Ended, StillIssuing, finish
 from rotation_cloud.ports import AwsError, Throttled
-from tests.cloud.account import RUNNING, THING, Account, failing, quiet
+from tests.cloud.account import RUNNING, THING, Account
 from tests.cloud.device import Device, code, create_event, ended_event, issued_id
+from tests.cloud.disturbance import failing, quiet
 
 CALLS = (
     *("records.get", "records.of_thing", "records.write", "jobs.execution", "issuer.issue"),
@@ -53,16 +54,14 @@ def end_and_rotate_again(device: Device) -> None:
 
 @pytest.mark.parametrize("call", CALLS)
 @pytest.mark.parametrize("number", [1, 2, 3, 4])
-@pytest.mark.parametrize("lost", [False, True], ids=["failed", "lost"])
-@pytest.mark.parametrize("error", [AwsError, Throttled])
-def test_one_failed_call(call: str, number: int, lost: bool, error: type[AwsError]) -> None:
+@pytest.mark.parametrize("how", ["failed", "throttled", "lost"])
+def test_one_failed_call(call: str, number: int, how: str) -> None:
     """A call that fails once, done or not: the device gets its certificate, none is left over."""
-    if lost and error is Throttled:
-        pytest.skip("a throttled call is not made")
     account = Account()
     device = Device(account)
+    error = Throttled if how == "throttled" else AwsError
     fault = failing(call, range(number, number + 1), error)
-    account.disturb(after=fault) if lost else account.disturb(fault)
+    account.disturb(quiet, fault) if how == "lost" else account.disturb(fault)
     assert ask_until_answered(device, account.old) == "accepted"
     assert account.registry.active() == {account.old, issued_id(account)}
     end_and_rotate_again(device)

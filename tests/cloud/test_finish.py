@@ -10,8 +10,9 @@ from rotation_cloud.finish import Ended
 from rotation_cloud.ports import AwsError
 from rotation_cloud.records import State
 from rotation_protocol.fields import WireError
-from tests.cloud.account import BASE, EXCLUSIVE, RUNNING, SHARED, THING, Account, failing
+from tests.cloud.account import BASE, EXCLUSIVE, RUNNING, SHARED, THING, Account
 from tests.cloud.device import Device, ended_event, issued_id
+from tests.cloud.disturbance import failing
 
 ENDS = ("SUCCEEDED", "FAILED", "REJECTED", "TIMED_OUT", "CANCELED", "REMOVED")
 FAILURES = ENDS[1:]

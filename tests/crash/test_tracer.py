@@ -76,7 +76,7 @@ os.chmod(folder + "/daemon", 0o600)
 TALKER = """
 import os, signal, sys
 def end(number, frame):
-    os.write(1, b"asked to end\n")  # print may be at work already
+    os.write(1, b"asked to end\\n")  # print may be at work already
     os._exit(5)
 signal.signal(signal.SIGTERM, end)
 print(os.getpid(), flush=True)

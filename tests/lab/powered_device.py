@@ -21,7 +21,12 @@ from tests.lab.iot_core_site import REGION, WAIT, Device, Site, running_site
 THING = "press-7"
 NUCLEUS = {"classic": "greengrass.service", "lite": "greengrass-lite.target"}
 # Says its own process, that of a child, and that of one that has left the process group.
-RUN = "echo main $$; sleep 600 & echo child $!; setsid sleep 600 >/dev/null 2>&1 & echo stray $!; echo ready; wait"
+RUN = """\
+echo main $$
+sleep 600 & echo child $!
+setsid sleep 600 >/dev/null 2>&1 & echo stray $!
+echo ready
+wait"""
 # Ends only when it is killed.
 DEAF = "trap '' TERM; echo ready; while :; do sleep 600; done"
 
@@ -108,11 +113,13 @@ class PoweredDevice:
         """Publish through the nucleus, as a component does."""
         self.loop.run(self.core.mqtt.publish(topic, payload, 1))
 
-    def ask(self, *words: str) -> subprocess.CompletedProcess[str]:
+    def ask(
+        self, *words: str, environment: dict[str, str] | None = None
+    ) -> subprocess.CompletedProcess[str]:
         """Run a command as the component would, with its environment."""
         return subprocess.run(
             words,
-            env=self.environment(),
+            env=environment or self.environment(),
             capture_output=True,
             text=True,
             timeout=WAIT,

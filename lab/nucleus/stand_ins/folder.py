@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 import shlex
 import sys
@@ -13,56 +12,70 @@ _CLIENT = Path(__file__).with_name("client.py")
 
 
 class StandIns:
-    """The stand-ins of one device, in ``folder``; they ask whoever listens on ``socket``.
+    """The stand-ins of one device, which ask whoever listens on ``socket``.
 
-    ``image`` is a folder for the other commands of this machine, which several devices may
-    share. Each is made if it is not there.
+    What is made in ``folder``, where nothing is yet: ``bin`` with the stand-ins, and for
+    each folder of this machine that has such a command a way to it that can be closed.
     """
 
-    def __init__(self, folder: Path, socket: Path, image: Path) -> None:
-        self._folder = folder
+    def __init__(self, folder: Path, socket: Path) -> None:
         self._socket = socket
-        self._image = image
-        folder.mkdir(exist_ok=True)
+        self._bin = folder / "bin"
+        self._bin.mkdir(parents=True)
+        self._path = [self._bin]
+        self._real: dict[Path, Path] = {}
+        for number, real in enumerate(_search_path()):
+            if any((real / name).exists() for name in COMMANDS):
+                way = folder / str(number)
+                way.symlink_to(real)
+                self._real[way] = real
+                self._path.append(way)
+            else:
+                self._path.append(real)
         self.remove(frozenset())
-        _make_image(image)
 
     @property
     def path(self) -> str:
-        """The PATH of the device's processes. No real ``systemctl`` can be found on it."""
-        folders = [self._folder, self._image]
-        # A virtual environment is known by where its Python was started from.
-        python = Path(sys.executable).parent
-        if not any((python / name).exists() for name in COMMANDS):
-            folders.insert(1, python)
-        return os.pathsep.join(map(str, folders))
+        """The PATH of the device's processes, on which no real ``systemctl`` is found."""
+        return os.pathsep.join(map(str, self._path))
 
     def remove(self, names: frozenset[str]) -> None:
         """From now on the device lacks these commands, and no others."""
         if unknown := names - COMMANDS:
             raise ValueError(f"no stand-ins: {', '.join(sorted(unknown))}")
+        if names:
+            self._close_ways()
         for name in COMMANDS:
-            path = self._folder / name
+            path = self._bin / name
             if name in names:
                 path.unlink(missing_ok=True)
             elif not path.exists():
                 path.write_text(_script(self._socket, name))
                 path.chmod(0o755)
 
+    def _close_ways(self) -> None:
+        """Behind the stand-ins are the real commands: let each way lead past them."""
+        while self._real:
+            way, real = self._real.popitem()
+            copy = way.with_name(f"{way.name}.without")
+            copy.mkdir()
+            for entry in real.iterdir():
+                if entry.name not in COMMANDS:
+                    (copy / entry.name).symlink_to(entry)
+            new = way.with_name(f"{way.name}.new")
+            new.symlink_to(copy)
+            new.replace(way)
+
+
+def _search_path() -> list[Path]:
+    """The folder of the lab's Python, and those of the lab's own PATH, each once."""
+    folders: dict[Path, Path] = {}
+    for folder in (Path(sys.executable).parent, *map(Path, os.get_exec_path())):
+        if folder.is_dir():
+            folders.setdefault(folder.resolve(), folder.absolute())
+    return list(folders.values())
+
 
 def _script(socket: Path, name: str) -> str:
     words = (sys.executable, "-IS", str(_CLIENT), str(socket), name)
     return f'#!/bin/sh\nexec {shlex.join(words)} "$@"\n'
-
-
-def _make_image(image: Path) -> None:
-    """Link what is on the lab's own PATH, the first of each name, into one folder."""
-    if image.exists():
-        return
-    image.mkdir()
-    for folder in os.get_exec_path():
-        with contextlib.suppress(OSError), os.scandir(folder) as entries:
-            for entry in entries:
-                if entry.name not in COMMANDS and entry.is_file():
-                    with contextlib.suppress(FileExistsError):
-                        (image / entry.name).symlink_to(Path(folder).absolute() / entry.name)

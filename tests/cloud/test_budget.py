@@ -1,0 +1,26 @@
+"""How many calls of the AWS IoT control plane a rotation costs."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.cloud.account import EXCLUSIVE, SHARED, Account
+from tests.cloud.device import Device, code, issued_id
+
+CONTROL_PLANE = ("registry.", "issuer.", "jobs.create")
+
+
+@pytest.mark.parametrize(
+    ("attachment", "lag", "most"), [(EXCLUSIVE, 0, 9), (SHARED, 0, 10), (SHARED, 2, 12)]
+)
+def test_at_most_twelve(attachment: str, lag: int, most: int) -> None:
+    """With one policy: nine, ten if the certificate may be shared, twelve if AWS is slow."""
+    account = Account(attachment, policies=("core",))
+    account.registry.lag = lag
+    device = Device(account)
+    assert code(device.create(account.old)) == "accepted"
+    assert code(device.commit(issued_id(account))) == "accepted"
+    device.end("SUCCEEDED", certificateId=issued_id(account))
+    assert account.registry.active() == {issued_id(account)}
+    calls = [call for call in account.calls if call.startswith(CONTROL_PLANE)]
+    assert len(calls) == most

@@ -1,0 +1,145 @@
+"""The records: the fake and DynamoDB behave alike."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import fields, replace
+from typing import Any
+
+import pytest
+from botocore.exceptions import ReadTimeoutError
+
+from lab.account.account import Account
+from lab.timeline import Timeline
+from rotation_cloud import aws
+from rotation_cloud.ports import AwsError, RecordChanged
+from rotation_cloud.ports import Records as RecordsPort
+from rotation_cloud.records import Record, State, Which
+from rotation_cloud.table import Table
+from tests.cloud.account import Records
+
+pytestmark = pytest.mark.xdist_group("cloud-records")
+
+FULL = Record(
+    thing="press:7",
+    job_id="job-1",
+    state=State.RETIRING,
+    account_arn="arn:aws:iot:eu-west-1:1",
+    execution="2@100",
+    public_key="k",
+    old="o",
+    new="n",
+    certificate_pem="pem\n",
+    policies=("a", "b"),
+    attachment="EXCLUSIVE_THING",
+    superseded=("s",),
+    unsure=True,
+    started=1,
+    lease=2,
+    retire=Which.NEW,
+    told=True,
+    expires_at=3,
+)
+BARE = Record("press-8", "job-1", State.ISSUING)
+
+
+@pytest.fixture(scope="module")
+def dynamodb() -> Iterator[Any]:
+    with Account(Timeline()):
+        aws.forget_clients()
+        client = aws.client("dynamodb")
+        client.create_table(
+            TableName="records",
+            AttributeDefinitions=[
+                {"AttributeName": "thing", "AttributeType": "S"},
+                {"AttributeName": "jobId", "AttributeType": "S"},
+            ],
+            KeySchema=[
+                {"AttributeName": "thing", "KeyType": "HASH"},
+                {"AttributeName": "jobId", "KeyType": "RANGE"},
+            ],
+            BillingMode="PAY_PER_REQUEST",
+        )
+        yield client
+        aws.forget_clients()
+
+
+@pytest.fixture(params=["fake", "dynamodb"])
+def records(request: pytest.FixtureRequest) -> RecordsPort:
+    if request.param == "fake":
+        return Records()
+    client = request.getfixturevalue("dynamodb")
+    for item in client.scan(TableName="records")["Items"]:
+        key = {name: item[name] for name in ("thing", "jobId")}
+        client.delete_item(TableName="records", Key=key)
+    return Table("records", client)
+
+
+def test_every_field_has_a_value_of_its_own() -> None:
+    """The full record differs from the bare one in every field but the version."""
+    same = {f.name for f in fields(Record) if getattr(FULL, f.name) == getattr(BARE, f.name)}
+    assert same == {"job_id", "version"}
+
+
+@pytest.mark.parametrize("record", [FULL, BARE], ids=["full", "bare"])
+def test_what_was_written_is_read(records: RecordsPort, record: Record) -> None:
+    """A record comes back as it was written, its version counted."""
+    written = records.write(record)
+    assert written == replace(record, version=1)
+    assert records.get(record.thing, record.job_id) == written
+    assert records.write(written).version == 2
+    assert records.get(record.thing, "job-2") is None
+
+
+def test_records_of_a_thing(records: RecordsPort) -> None:
+    """All records of one thing are found, and no other's."""
+    for record in (FULL, replace(FULL, job_id="job-2"), BARE):
+        records.write(record)
+    assert {r.job_id for r in records.of_thing(FULL.thing)} == {"job-1", "job-2"}
+    assert records.of_thing("press") == []
+
+
+def test_second_writer_is_refused(records: RecordsPort) -> None:
+    """Of two that read the same version, one writes."""
+    with pytest.raises(RecordChanged):
+        records.write(replace(FULL, version=1))
+    first = records.write(FULL)
+    with pytest.raises(RecordChanged):
+        records.write(replace(FULL, told=False))
+    records.write(replace(first, lease=9))
+    with pytest.raises(RecordChanged):
+        records.write(replace(first, lease=8))
+    known = records.get(FULL.thing, FULL.job_id)
+    assert known is not None
+    assert known.lease == 9
+
+
+def test_expiry_is_left_out_while_there_is_none(dynamodb: Any) -> None:
+    """DynamoDB would drop an item whose time to live is 0."""
+    Table("records", dynamodb).write(replace(BARE, thing="press-9"))
+    key = {"thing": {"S": "press-9"}, "jobId": {"S": "job-1"}}
+    assert "expiresAt" not in dynamodb.get_item(TableName="records", Key=key)["Item"]
+
+
+class _Losing:
+    """A client that does what it is asked, and loses the answer to PutItem."""
+
+    def __init__(self, real: Any, does: bool) -> None:
+        self._real = real
+        self._does = does
+
+    def get_item(self, **arguments: Any) -> Any:
+        return self._real.get_item(**arguments)
+
+    def put_item(self, **arguments: Any) -> Any:
+        if self._does:
+            self._real.put_item(**arguments)
+        raise ReadTimeoutError(endpoint_url="https://dynamodb")
+
+
+def test_write_whose_answer_was_lost(dynamodb: Any) -> None:
+    """A write that was done counts as done; one that was not is an error."""
+    record = replace(BARE, thing="press-10")
+    with pytest.raises(AwsError):
+        Table("records", _Losing(dynamodb, does=False)).write(record)
+    assert Table("records", _Losing(dynamodb, does=True)).write(record).version == 1
