@@ -7,11 +7,14 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from certkeeper.core import events
+from certkeeper.core import effects, events, journal
 from certkeeper.core.certificate import Inventory
 from certkeeper.core.events import Moment
+from certkeeper.core.journal import Journal
+from certkeeper.core.link import JOB_SUBSCRIPTIONS
 from certkeeper.core.record import Message, Record
 from certkeeper.core.settings import Settings
+from certkeeper.core.store import Slot, Store, other
 from certkeeper.ports import EventSink, StoreError
 from rotation_protocol.messages import Alert
 
@@ -84,6 +87,72 @@ class MemoryConfigurations:
         self.values = {key: value for key, value in values.items() if key != "accessControl"}
 
 
+class MemoryJournals:
+    """A journal store; ``full`` makes it fail as a full disk does."""
+
+    def __init__(self) -> None:
+        self.content: bytes | None = None
+        self.full = False
+
+    def keep_in(self, folder: str) -> None:
+        self.folder = folder
+
+    def save(self, value: Journal) -> None:
+        if self.full:
+            raise StoreError("journal.json: No space left on device")
+        self.content = journal.encode(value)
+
+
+class FakeRotator:
+    """Has a device with one whole pair, and does every step at once and well."""
+
+    def __init__(self, post: EventSink, journals: MemoryJournals) -> None:
+        self.post = post
+        self.journals = journals
+        self.steps: list[effects.RotatorStep] = []
+        self.current = "a"
+        self.slots = {"a": Slot(True, "ab" * 32, True), "b": Slot()}
+
+    def do(self, step: effects.RotatorStep) -> None:
+        self.steps.append(step)
+        event = self._outcome(step)
+        if event is not None:
+            self.post(event)
+
+    def close(self) -> None:
+        self.steps.append(effects.EndRotator())
+
+    def _outcome(self, step: effects.RotatorStep) -> events.Event | None:
+        new = other(self.current)
+        if isinstance(step, effects.Survey):
+            content = self.journals.content
+            in_use = self.slots[self.current].certificate_id
+            found = Store("/store", "classic", True, self.current, self.slots, in_use, content)
+            return events.Surveyed(found)
+        if isinstance(step, effects.Prepare):
+            self.slots = {**self.slots, new: Slot(has_key=True)}
+            return events.Prepared(self.current, new, "CSR", "ab" * 32, "ECDSA-P256")
+        if isinstance(step, effects.Stage):
+            self.slots = {**self.slots, step.slot: Slot(True, "cd" * 32, True)}
+            return events.Staged("cd" * 32)
+        if isinstance(step, effects.Probe):
+            results = tuple(events.ProbeResult(slot, "accepted") for slot in step.slots)
+            return events.Probed(results)
+        if isinstance(step, effects.Arm):
+            return events.Armed()
+        if isinstance(step, effects.Activate):
+            self.current = step.slot
+            return events.Activated(step.slot)
+        if isinstance(step, effects.Reconnect):
+            return events.Reconnected("ss", restarts_us=False)
+        if isinstance(step, effects.Disarm):
+            return events.Disarmed()
+        if isinstance(step, effects.Wipe):
+            self.slots = {**self.slots, step.slot: Slot()}
+            return events.Wiped(step.slot)
+        return None
+
+
 class FakeNucleus:
     """A nucleus that answers at once, and can be away, refuse, or keep silent."""
 
@@ -96,6 +165,8 @@ class FakeNucleus:
         self.publish_error: str | None = None
         self.published: list[Message] = []
         self.validity: list[tuple[str, str]] = []
+        self.sent: list[tuple[str, bytes]] = []
+        self.deferred: list[str] = []
         self.attempts: list[int] = []
         self._attempt: int | None = None
 
@@ -114,6 +185,20 @@ class FakeNucleus:
         self.post(events.Subscribed(attempt, "configuration-updates"))
         self.read_configuration(attempt)
         self.post(events.Subscribed(attempt, "configuration-validation"))
+
+    def subscribe_jobs(self, attempt: int, topic_prefix: str) -> None:
+        for name in sorted(JOB_SUBSCRIPTIONS):
+            self.post(events.Subscribed(attempt, name))
+        self.post(events.Online(attempt))
+
+    def send(self, topic: str, payload: bytes) -> None:
+        if self._attempt is None:
+            self.post(events.SendFailed(topic, "not connected", False))
+        else:
+            self.sent.append((topic, payload))
+
+    def defer_update(self, deployment_id: str, milliseconds: int) -> None:
+        self.deferred.append(deployment_id)
 
     def read_configuration(self, attempt: int) -> None:
         self.post(events.ConfigurationRead(attempt, dict(self.configuration)))

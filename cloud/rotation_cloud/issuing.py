@@ -82,7 +82,7 @@ def _issue(cloud: Cloud, record: Record, csr: str, made: _Made) -> Issued:
         )
     )
     answer = Issued(issuance.pem, record.job_id)
-    pass  # too large for the device is known before it is attached
+    encode_issued(answer)  # too large for the device is known before it is attached
     for policy in made.policies:
         cloud.registry.attach_policy(issuance.arn, policy)
     cloud.registry.attach_thing(issuance.arn, record.thing, record.attachment)

@@ -45,11 +45,11 @@ class Stage:
         self.timeline = lab.timeline
         self._iot = lab.account.client("iot")
         self._jobs: list[str] = []
-        self._event_bodies: dict[str, bytes] = {}
+        self._events: dict[str, Message] = {}
         lab.iot_core.observe("$aws/events/jobExecution/#", self._remember)
 
     def _remember(self, message: Message) -> None:
-        self._event_bodies[message.topic.split("/")[3]] = message.payload
+        self._events[message.topic.split("/")[3]] = message
 
     def take_for_old(self) -> None:
         """What the device holds now is what a later verdict compares with."""
@@ -98,15 +98,9 @@ class Stage:
 
     def redrive(self, job_id: str) -> None:
         """Deliver the event of the job's end once more, as from the dead-letter queue."""
-        ended = self.timeline.wait_until(
-            lambda entry: (
-                entry.source == "iot-core"
-                and entry.event == "published"
-                and str(entry.details["topic"]).startswith(f"$aws/events/jobExecution/{job_id}/")
-            ),
-            f"the event of {job_id}",
-        )
-        self.lab.iot_core.publish(str(ended.details["topic"]), self._event_bodies[job_id])
+        self.timeline.poll(lambda: job_id in self._events, f"the event of {job_id}")
+        event = self._events[job_id]
+        self.lab.iot_core.publish(event.topic, event.payload)
         self.backend.idle()
 
     # -- waiting ---------------------------------------------------------------------------

@@ -33,6 +33,8 @@ ACCESS = {
     }
 }
 
+THING = "press-7"
+
 
 @dataclass
 class Stage:
@@ -135,7 +137,7 @@ def real_stage(runtime: Literal["classic", "lite"]) -> Iterator[Stage]:
             SOCKET_VARIABLE: f"{folder}/ipc.socket",
             TOKEN_VARIABLE: server.register(COMPONENT_NAME),
         }
-        nucleus = Greengrass(inbox.put, environment)
+        nucleus = Greengrass(inbox.put, THING, environment)
 
         def refuse() -> None:
             mqtt.full = True
@@ -297,7 +299,7 @@ def test_publish_without_connection_fails(stage: Stage) -> None:
 def test_no_nucleus_to_connect_to(environment: dict[str, str], said: str) -> None:
     """Without a socket, a token, or anybody listening, Disconnected says so, without the token."""
     inbox: queue.SimpleQueue[events.Event] = queue.SimpleQueue()
-    nucleus = Greengrass(inbox.put, environment)
+    nucleus = Greengrass(inbox.put, THING, environment)
     nucleus.connect(5)
     event = inbox.get(timeout=20)
     assert isinstance(event, events.Disconnected)
@@ -321,7 +323,7 @@ def test_wrong_token_is_refused() -> None:
         )
         loop.run(server.start())
         socket = f"{folder}/ipc.socket"
-        nucleus = Greengrass(inbox.put, {SOCKET_VARIABLE: socket, TOKEN_VARIABLE: "WRONG"})
+        nucleus = Greengrass(inbox.put, THING, {SOCKET_VARIABLE: socket, TOKEN_VARIABLE: "WRONG"})
         nucleus.connect(1)
         event = inbox.get(timeout=20)
         assert isinstance(event, events.Disconnected)

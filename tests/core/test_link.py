@@ -24,7 +24,7 @@ class Line:
         self.asked: list[Effect] = []
 
     def give(self, event: Event) -> None:
-        self.link, asked = step(self.link, event, Moment(NOW, self.now))
+        self.link, asked = step(self.link, event, Moment(NOW, self.now), "certkeeper")
         self.asked.extend(asked)
 
     def wait_and_tick(self) -> float:

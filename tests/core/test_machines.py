@@ -248,7 +248,7 @@ def test_link_under_any_events(happenings: list[tuple[object, int, float]]) -> N
         now += seconds
         event: Event = make(state.attempt + offset)  # type: ignore[operator]  # a lambda above
         before = state
-        state, asked = link.step(state, event, Moment(NOW, now))
+        state, asked = link.step(state, event, Moment(NOW, now), "certkeeper")
         for effect in asked:
             if isinstance(effect, effects.Connect):
                 assert not before.connected

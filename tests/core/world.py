@@ -55,7 +55,7 @@ def next_check(expression: str, after: datetime) -> datetime | None:
     return None
 
 
-RULES = Rules(THING, "0.1.0", next_check, schedule_problem)
+RULES = Rules(THING, "0.1.0", next_check, next_check, schedule_problem)
 
 
 def facts(

@@ -21,7 +21,9 @@ from tests.fakes import (
     FakeClock,
     FakeInspector,
     FakeNucleus,
+    FakeRotator,
     MemoryConfigurations,
+    MemoryJournals,
     MemoryLog,
     MemoryRecords,
 )
@@ -69,6 +71,8 @@ class House:
         self.configurations = MemoryConfigurations()
         self.nucleus = FakeNucleus(self.inbox.put, configuration)
         self.inspector = FakeInspector(self.inbox.put, look)
+        self.journals = MemoryJournals()
+        self.rotator = FakeRotator(self.inbox.put, self.journals)
         self.boot()
 
     def boot(self) -> None:
@@ -84,9 +88,12 @@ class House:
             configurations=self.configurations,
             nucleus=self.nucleus,
             inspector=self.inspector,
+            journals=self.journals,
+            rotator=self.rotator,
         )
         first = monitor.started(settings, record, self.clock.now())
-        self.daemon = Daemon(world, self.inbox, rules, Link(seed=THING), first)
+        self.daemon = Daemon(world, self.inbox, rules, Link(seed=THING), first, "session-1")
+        self.daemon.begin()
 
     def settle(self, *, safely: bool = False) -> None:
         """Take a tick and every event that follows from it, with no time passing.

@@ -166,7 +166,7 @@ def test_room(
 
 
 def test_a_file_system_without_links(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """On a file system without links (FAT) it warns, says what happens instead, leaves nothing."""
+    """On a file system without links (FAT) it warns that nothing is rotated, and leaves nothing."""
     before = contents(folder)
 
     def refuse(*_: object) -> None:
@@ -175,7 +175,9 @@ def test_a_file_system_without_links(folder: Path, monkeypatch: pytest.MonkeyPat
     monkeypatch.setattr(Path, "symlink_to", refuse)
     check = found(folder)[LINKS]
     assert (check.status, check.detail) == (WARN, f"{folder}: Operation not permitted")
-    assert check.remedy == "files are replaced in order instead"
+    assert check.remedy == (
+        "keep the credentials where links can be made; until then no rotation is begun"
+    )
     assert contents(folder) == before
 
 

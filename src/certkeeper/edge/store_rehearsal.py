@@ -88,7 +88,7 @@ def _links(folder: Path, credentials: tuple[Path, ...]) -> ReadinessCheck:
     mounted = [path for path in credentials if _is_mount_point(path)]
     if mounted:
         detail = f"{mounted[0]} is a mount point of its own, and cannot be renamed over"
-        remedy = "mount the folder instead of the file; until then files are replaced in order"
+        remedy = "mount the folder instead of the file; until then no rotation is begun"
         return ReadinessCheck(name, _WARN, detail, remedy)
     link, renamed = folder / ".certkeeper-link", folder / ".certkeeper-link.new"
     _remove(renamed)  # left by a rehearsal that was killed
@@ -100,7 +100,8 @@ def _links(folder: Path, credentials: tuple[Path, ...]) -> ReadinessCheck:
         _remove(link)
         _remove(renamed)
         detail = f"{folder}: {error.strerror or error}"
-        return ReadinessCheck(name, _WARN, detail, "files are replaced in order instead")
+        remedy = "keep the credentials where links can be made; until then no rotation is begun"
+        return ReadinessCheck(name, _WARN, detail, remedy)
     return ReadinessCheck(name, _OK, "links can be made")
 
 
