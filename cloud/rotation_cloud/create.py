@@ -80,7 +80,7 @@ def _is_answered_by(
 ) -> bool:
     """Whether the record has the certificate; False if one is to be made. Raises Refusal."""
     same_run = record.execution == execution.identity
-    if record.state is State.ISSUED and record.public_key == public_key:
+    if record.state is State.ISSUED and same_run and record.public_key == public_key:
         if principal not in (record.old, record.new):
             raise Refusal(RejectionCode.NOT_ALLOWED, "another certificate asked for it first")
         return True

@@ -95,7 +95,7 @@ def _finish_fails(service: str, operation: str) -> None:
             _code(service) if (at, called) == (service, operation) else None
         )
         job = stage.rotate()
-        stage.timeline.wait_for("dead-letter", source="cloud", timeout=60)
+        stage.timeline.wait_for("dead-letter", source="lambda", timeout=60)
         stage.backend.aws_fault = lambda *_: None
         stage.redrive(job)
         stage.verdict(rotated=True, job=job, told=len(stage.notifications()))

@@ -127,6 +127,7 @@ class Daemon:
         if isinstance(event, (Surveyed, SurveyFailed)):
             if isinstance(event, Surveyed):
                 self._world.journals.keep_in(event.store.folder)
+                self._rotation = recovery.as_found(self._rotation, event.store)
             step = recovery.on_survey(self._rotation, event, context)
         else:
             step = rotation.step(self._rotation, event, context)
@@ -136,8 +137,9 @@ class Daemon:
         self, wanted: Rotation, todo: tuple[Effect, ...], context: Context
     ) -> None:
         """Save the journal, and only then do what follows from it."""
+        before = self._rotation.journal
         problem = self._save_journal(wanted)
-        if problem is not None and wanted.journal.phase in rotation.MUST_BE_SAVED:
+        if problem is not None and rotation.must_be_saved(before, wanted.journal):
             unsaved = JournalNotSaved(wanted.journal, problem)
             wanted, todo = rotation.step(self._rotation, unsaved, context)
             self._save_journal(wanted)

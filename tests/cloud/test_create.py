@@ -244,6 +244,29 @@ def test_later_job_proves_the_return_to_the_old(account: Account, device: Device
     assert account.registry.active() == {account.old}
 
 
+def test_certificate_that_is_being_retired_gets_none(account: Account, device: Device) -> None:
+    """A later request over a certificate that is just being taken away has to wait."""
+    device.create(account.old, "job-1", "a")
+    new = issued_id(account)
+    account.disturb(failing("registry.deactivate"))
+    device.end("TIMED_OUT", "job-1")
+    account.disturb()
+    account.jobs.executions[THING, "job-2"] = RUNNING
+    assert code(device.create(new, "job-2", "b")) == "busy"
+    assert account.registry.active() == {account.old, new}
+    assert code(device.create(account.old, "job-2", "b")) == "accepted"
+
+
+def test_repeat_in_a_later_run_gets_a_new_certificate(account: Account, device: Device) -> None:
+    """What an earlier run of the job was given goes with it, so the same key gets another."""
+    device.create(account.old)
+    first = issued_id(account)
+    account.jobs.executions[THING, "job-1"] = replace(RUNNING, identity="2@200", number=2)
+    assert code(device.create(account.old)) == "accepted"
+    assert issued_id(account) != first
+    assert account.registry.active() == {account.old, issued_id(account)}
+
+
 def test_job_that_runs_again_gets_a_new_certificate(account: Account, device: Device) -> None:
     """A failed execution that the job retries starts afresh, though the job's id is the same."""
     device.create(account.old, key="a")

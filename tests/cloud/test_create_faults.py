@@ -94,6 +94,28 @@ def test_undoing_that_fails_too(first: str, second: str, lost: bool) -> None:
     assert account.notices.told
 
 
+def test_lost_certificate_is_taken_back_at_once() -> None:
+    """A certificate whose creation was not answered is found by its key, and removed."""
+    account = Account()
+    account.disturb(quiet, failing("issuer.issue"))
+    assert code(Device(account).create(account.old)) == "internal"
+    assert account.registry.active() == {account.old}
+
+
+def test_throttled_undoing_is_told() -> None:
+    """Throttling bothers nobody, unless a certificate had to be left standing."""
+    account = Account()
+
+    def throttled(name: str, _number: int) -> None:
+        if name in ("registry.attach_policy", "registry.deactivate"):
+            raise Throttled(name)
+
+    account.disturb(throttled)
+    assert code(Device(account).create(account.old)) == "throttled"
+    assert "could not be removed" in account.notices.told[0]["whatToDo"]
+    end_and_rotate_again(Device(account))
+
+
 @pytest.mark.parametrize("call", CALLS)
 @pytest.mark.parametrize("lost", [False, True], ids=["failed", "lost"])
 def test_call_that_fails_for_good(call: str, lost: bool) -> None:

@@ -214,6 +214,20 @@ def test_job_that_goes_on_is_left_alone() -> None:
     assert account.registry.active() == {old, first}
 
 
+def test_late_event_of_an_older_job_waits_for_a_newer_one() -> None:
+    """A newer job's own event is waited for: it says which certificate the device uses."""
+    account, device, old, _ = rotating()
+    account.jobs.executions[THING, "job-2"] = RUNNING
+    account.clock.sleep(1)
+    device.create(old, "job-2", "b")
+    used = issued_id(account, "job-2")
+    account.end("job-2")
+    device.end("FAILED", "job-1")
+    assert used in account.registry.active()
+    device.end("FAILED", "job-2", certificateId=used)
+    assert account.registry.active() == {used}
+
+
 def test_undone_attempt_that_stayed_goes_with_the_job() -> None:
     """What could not be taken back when the creation failed goes when the job ends."""
     account = Account()

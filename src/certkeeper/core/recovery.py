@@ -42,6 +42,16 @@ def on_survey(
     return resume(replace(found, survey_at=None), event.store, context)
 
 
+def as_found(found: Rotation, store: Store) -> Rotation:
+    """The rotation as the last process left it: what cannot be saved now comes back to this."""
+    if found.store is not None or store.journal is None:
+        return found
+    try:
+        return replace(found, journal=decode(store.journal))
+    except JournalError:
+        return found
+
+
 def resume(found: Rotation, store: Store, context: Context) -> Step:
     """The rotation that the journal in ``store`` tells of, gone on with."""
     found = replace(found, store=store)

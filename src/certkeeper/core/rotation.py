@@ -28,7 +28,7 @@ from typing import Callable, TypeVar
 from certkeeper.core import effects, events, questions, signals
 from certkeeper.core.effects import Effect, Log
 from certkeeper.core.events import Event
-from certkeeper.core.journal import Phase
+from certkeeper.core.journal import Journal, Phase
 from certkeeper.core.questions import MAX_RECONNECTS, Context, Rotation, Step, ask, enter
 from certkeeper.core.signals import Signal
 from rotation_protocol.reasons import FailureReason
@@ -40,8 +40,6 @@ Handler = Callable[[Rotation, Event, Context], Step]
 BEFORE_SWITCH = (*(Phase.CLAIMING, Phase.PREPARING, Phase.REQUESTING, Phase.STAGED, Phase.PROBING),)
 #: Ended well or badly: what is left is to report it.
 REPORTING = (Phase.COMMITTED, Phase.FAILED)
-#: What these announce must not begin unless they have been written down.
-MUST_BE_SAVED = frozenset(Phase) - {Phase.IDLE, Phase.ROLLING_BACK, Phase.FAILED}
 
 
 @dataclass(frozen=True)
@@ -77,6 +75,16 @@ def step(rotation: Rotation, event: Event, context: Context) -> Step:
         return rotation, questions.remarks(event)
     rule = TABLE[signal].rules.get(rotation.journal.phase)
     return (rotation, ()) if rule is None else rule.handler(rotation, event, context)
+
+
+def must_be_saved(before: Journal, wanted: Journal) -> bool:
+    """Whether what ``wanted`` announces must not begin unless it has been written down.
+
+    That a phase has been begun once more is worth writing down, and no more than that.
+    """
+    if wanted.phase in (Phase.IDLE, Phase.ROLLING_BACK, Phase.FAILED):
+        return False
+    return replace(before, starts=0) != replace(wanted, starts=0)
 
 
 def after_fault(rotation: Rotation, context: Context) -> Step:
@@ -118,10 +126,12 @@ def _step_failed(rotation: Rotation, event: Event, context: Context) -> Step:
 
 
 def _not_saved(rotation: Rotation, event: Event, context: Context) -> Step:
-    """The step that was to follow is not taken."""
+    """The step that was to follow is not taken; what it knows of slots and job still counts."""
     unsaved = _only(event, events.JournalNotSaved)
-    if rotation.journal.phase is Phase.IDLE:
-        rotation = replace(rotation, journal=replace(unsaved.wanted, phase=Phase.CLAIMING))
+    before = rotation.journal
+    phase = Phase.CLAIMING if before.phase is Phase.IDLE else before.phase
+    known = replace(unsaved.wanted, phase=phase, session=before.session)
+    rotation = replace(rotation, journal=known)
     return _failed(rotation, context, FailureReason.JOURNAL_FAILED, unsaved.reason)
 
 
