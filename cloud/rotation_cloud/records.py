@@ -55,7 +55,8 @@ class Which(StrEnum):
 
 @dataclass(frozen=True)
 class Record:
-    """One rotation. ``version`` counts the writes; 0 has never been written.
+    """One rotation. ``version`` counts the writes; 0 has never been written. ``writer``
+    tells the last write from any other.
 
     ``account_arn`` is what certificate ARNs begin with. ``superseded`` are the public keys of
     requests that a later one replaced. ``unsure`` says that a certificate may have been made
@@ -82,6 +83,7 @@ class Record:
     told: bool = False
     expires_at: int = 0
     version: int = 0
+    writer: str = ""
 
     @property
     def old_arn(self) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import uuid
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, fields, replace
 from typing import Any
@@ -51,7 +52,8 @@ class Table:
         return found
 
     def write(self, record: Record) -> Record:
-        written = replace(record, version=record.version + 1)
+        # Two requests may write the very same at once: each knows its own write again.
+        written = replace(record, version=record.version + 1, writer=uuid.uuid4().hex)
         condition: dict[str, Any] = {"ConditionExpression": "attribute_not_exists(thing)"}
         if record.version:
             condition = {

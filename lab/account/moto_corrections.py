@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from typing import Any, TypeVar
@@ -19,6 +20,7 @@ import moto
 from cryptography import x509
 from cryptography.hazmat.primitives import serialization
 from moto.core.responses import ActionResult, EmptyResult
+from moto.dynamodb.models import DynamoDBBackend
 from moto.iot.exceptions import IoTClientError
 from moto.iot.models import FakeCertificate, FakeThingGroup, IoTBackend
 from moto.iot.responses import IoTResponse
@@ -122,6 +124,17 @@ def _compute_cert_id(_: Any, certificate_pem: str) -> str:
             "CertificateValidationException", "The certificate is not well-formed X.509 in PEM"
         ) from error
     return hashlib.sha256(certificate.public_bytes(serialization.Encoding.DER)).hexdigest()
+
+
+_moto_put_item = DynamoDBBackend.put_item
+_one_write_at_a_time = threading.Lock()
+
+
+@_corrects(DynamoDBBackend, "put_item")
+def _put_item(backend: Any, *arguments: Any, **named: Any) -> Any:
+    """Two conditional writes at once could both find their condition true."""
+    with _one_write_at_a_time:
+        return _moto_put_item(backend, *arguments, **named)
 
 
 _moto_description = FakeCertificate.to_description_dict

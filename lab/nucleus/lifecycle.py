@@ -152,7 +152,9 @@ class Component:
 
     async def _cut_off(self, life: asyncio.Task[None]) -> None:
         self._signal(signal.SIGKILL)
-        life.cancel()
+        # Once: a second time would interrupt what the first one makes it put away.
+        if not life.cancelling():
+            life.cancel()
         await asyncio.wait({life})
 
     async def _live(self, install: bool) -> None:

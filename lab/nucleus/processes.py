@@ -10,11 +10,13 @@ import contextlib
 import os
 import select
 import signal
-from collections.abc import Iterator
 from pathlib import Path
 
 _VARIABLE = "LAB_UNIT"
 _DEATH_MS = 5000
+# A process without any environment must not hold up for ever.
+_MOST_UNCLEAR = 20
+_KERNEL_THREAD = 0x0020_0000  # PF_KTHREAD
 
 
 def unit_environment(root: Path, unit: str) -> dict[str, str]:
@@ -27,10 +29,11 @@ def kill_processes(root: Path, unit: str | None = None) -> None:
 
     From any thread.
     """
-    mark = os.fsencode(f"{_VARIABLE}={root}:")
-    # Again until there is none, since one may have forked in the meantime.
-    while True:
-        found = list(_marked(mark, None if unit is None else unit.encode()))
+    mark = os.fsencode(f"{_VARIABLE}={root}:{unit or ''}")
+    # Again until there is none, since one may have forked or be about to show its mark.
+    unclear = 0
+    while unclear < _MOST_UNCLEAR:
+        found, any_unclear = _marked(mark, whole=unit is not None)
         for process in found:
             with contextlib.suppress(ProcessLookupError):
                 signal.pidfd_send_signal(process, signal.SIGKILL)
@@ -39,26 +42,38 @@ def kill_processes(root: Path, unit: str | None = None) -> None:
             ended.register(process, select.POLLIN)
             ended.poll(_DEATH_MS)
             os.close(process)
-        if not found:
+        if not found and not any_unclear:
             return
+        unclear = 0 if found else unclear + 1
 
 
-def _marked(mark: bytes, unit: bytes | None) -> Iterator[int]:
-    """A descriptor of each such process: an id alone could by now be another's."""
+def _marked(mark: bytes, *, whole: bool) -> tuple[list[int], bool]:
+    """A descriptor of each such process, as an id alone could by now be another's.
+
+    And whether there is a process that cannot be told: in the midst of execve(2) it has no
+    environment.
+    """
+    found, unclear = [], False
     for entry in Path("/proc").glob("[0-9]*"):
         try:
             process = os.pidfd_open(int(entry.name))
         except OSError:  # it has ended
             continue
-        if _bears(entry / "environ", mark, unit):
-            yield process
+        environment = b"ended, or another user's"
+        with contextlib.suppress(OSError):
+            environment = (entry / "environ").read_bytes()
+            unclear = unclear or (not environment and _executes(entry))
+        if any(
+            variable == mark or (not whole and variable.startswith(mark))
+            for variable in environment.split(b"\0")
+        ):
+            found.append(process)
         else:
             os.close(process)
+    return found, unclear
 
 
-def _bears(environ: Path, mark: bytes, unit: bytes | None) -> bool:
-    with contextlib.suppress(OSError):  # it has ended, or is another user's
-        for variable in environ.read_bytes().split(b"\0"):
-            if variable.startswith(mark):
-                return unit in (None, variable[len(mark) :])
-    return False
+def _executes(entry: Path) -> bool:
+    """Whether it is neither a zombie nor a thread of the kernel (proc(5), stat)."""
+    fields = (entry / "stat").read_text().rpartition(")")[2].split()
+    return fields[0] not in "ZX" and not int(fields[6]) & _KERNEL_THREAD

@@ -70,6 +70,7 @@ def _fails_for_good(service: str, operation: str) -> None:
         stage.wait_for_end(job, "failed", timeout=120)
         stage.backend.aws_fault = lambda *_: None
         stage.redrive(job)
+        stage.wait_for_idle()
         told = len(stage.notifications())
         require(told >= 1, "nobody was told")
         stage.verdict(rotated=False, job=job, told=told)
@@ -98,6 +99,7 @@ def _finish_fails(service: str, operation: str) -> None:
         stage.timeline.wait_for("dead-letter", source="lambda", timeout=60)
         stage.backend.aws_fault = lambda *_: None
         stage.redrive(job)
+        stage.wait_for_idle()
         stage.verdict(rotated=True, job=job, told=len(stage.notifications()))
 
     play.__doc__ = (
@@ -282,6 +284,7 @@ def private_ca_refuses(stage: Stage) -> None:
     )
     job = stage.create_job()
     stage.wait_for_end(job, "failed", timeout=90)
+    stage.wait_for_idle()
     told = len(stage.notifications())
     require(told >= 1, "nobody was told")
-    stage.verdict(rotated=False, job=job, told=len(stage.notifications()))
+    stage.verdict(rotated=False, job=job, told=told)

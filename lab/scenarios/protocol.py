@@ -258,7 +258,8 @@ def _gone(phase: str, ending: str) -> None:
         end(stage)
         stage.backend.idle()
         let_go_on()
-        told = 0 if phase == "claiming" else 1
+        # Of a job that was deleted before anything was made, nobody needs to hear.
+        told = 0 if phase == "claiming" or (phase, ending) == ("requesting", "deleted") else 1
         stage.verdict(rotated=False, job=FIRST, status=status, told=told)
         again = stage.rotate()
         stage.verdict(rotated=True, job=again, told=told)

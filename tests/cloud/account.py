@@ -49,6 +49,7 @@ class Registry:
         self.certificates: dict[str, Certificate] = {}
         self.lag = 0
         self._clock = clock
+        self._made = 0
         self._holds: dict[str, int] = {}
 
     def add(self, name: str, attachment: str = SHARED, policies: Sequence[str] = ("core",)) -> str:
@@ -62,8 +63,8 @@ class Registry:
 
     def register(self, key: str) -> str:
         """A new ACTIVE certificate, attached to nothing; its ARN."""
-        number = len(self.certificates)
-        arn = f"{BASE}:cert/{hashlib.sha256(f'{key}{number}'.encode()).hexdigest()}"
+        self._made += 1
+        arn = f"{BASE}:cert/{hashlib.sha256(f'{key}{self._made}'.encode()).hexdigest()}"
         self.certificates[arn] = Certificate(arn, key, created=self._clock.now())
         return arn
 
