@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 # The lab runs from the source tree, beside what it shows.
-_SOURCE = str(Path(__file__).resolve().parents[1] / "src")
-if _SOURCE not in sys.path:
-    sys.path.insert(0, _SOURCE)
+_PROJECT = Path(__file__).resolve().parents[1]
+for _source in (str(_PROJECT / "src"), str(_PROJECT / "cloud")):
+    if _source not in sys.path:
+        sys.path.insert(0, _source)

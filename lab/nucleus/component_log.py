@@ -11,6 +11,7 @@ with which values: ``ShellRunner`` and ``GenericExternalService`` of the nucleus
 
 from __future__ import annotations
 
+import contextlib
 import datetime
 from collections.abc import Callable
 from pathlib import Path
@@ -78,5 +79,6 @@ class ComponentLog:
 
     def _write(self, level: str, thread: str, message: str, context: str) -> None:
         at = self._now().astimezone(datetime.UTC).strftime("%Y-%m-%dT%H:%M:%S.%f")[:-3] + "Z"
-        with self._path.open("a", encoding="utf-8") as file:
+        # A nucleus whose disk is full logs nothing, and goes on.
+        with contextlib.suppress(OSError), self._path.open("a", encoding="utf-8") as file:
             file.write(f"{at} [{level}] ({thread}) {self._component}: {message}. {{{context}}}\n")

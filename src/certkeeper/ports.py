@@ -7,16 +7,17 @@ event through the function given at construction (an ``EventSink``).
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Callable, Protocol
+from typing import TYPE_CHECKING, Any, Callable, Protocol
 
-from certkeeper.core.effects import RotatorStep
-from certkeeper.core.events import Event, Moment
-from certkeeper.core.journal import Journal
-from certkeeper.core.record import Message, Record
-from certkeeper.core.settings import Settings
-from rotation_protocol.messages import Alert
+if TYPE_CHECKING:  # a child that needs a StoreError is not to wait for all of core
+    from certkeeper.core.effects import RotatorStep
+    from certkeeper.core.events import Event, Moment
+    from certkeeper.core.journal import Journal
+    from certkeeper.core.record import Message, Record
+    from certkeeper.core.settings import Settings
+    from rotation_protocol.messages import Alert
 
-EventSink = Callable[[Event], None]
+EventSink = Callable[["Event"], None]
 
 
 class StoreError(Exception):

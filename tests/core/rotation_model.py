@@ -386,7 +386,8 @@ class World:
 
     def _check(self) -> None:
         has_key, certificate = self.slots[self.current]
-        assert has_key and certificate is not None, "the pair in use is not whole"
+        assert has_key, "the pair in use has no key"
+        assert certificate is not None, "the pair in use has no certificate"
         whole = {certificate for has_key, certificate in self.slots.values() if has_key}
         assert whole & self.cloud.active, "no pair on the device is one that the cloud accepts"
 

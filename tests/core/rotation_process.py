@@ -72,7 +72,9 @@ class Process:
         context = self.context
         before = self.rotation
         if isinstance(event, (Surveyed, SurveyFailed)):
-            self.folder_known = self.folder_known or isinstance(event, Surveyed)
+            if isinstance(event, Surveyed):
+                self.folder_known = True
+                before = self.rotation = recovery.as_found(before, event.store)
             step = recovery.on_survey(before, event, context)
         else:
             step = rotation.step(before, event, context)
@@ -81,14 +83,14 @@ class Process:
 
     def _write_down(self, wanted: Rotation, todo: tuple[Effect, ...], context: Context) -> None:
         """See Daemon._write_down."""
+        before = self.rotation
         problem = self._save(wanted)
-        if problem is not None and wanted.journal.phase in rotation.MUST_BE_SAVED:
+        if problem is not None and rotation.must_be_saved(before.journal, wanted.journal):
             unsaved = JournalNotSaved(wanted.journal, problem)
-            before = self.rotation
             wanted, todo = rotation.step(before, unsaved, context)
             self._is_in_the_table(before, unsaved, context, wanted)
             self._save(wanted)
-        entered = wanted.journal.phase is not self.rotation.journal.phase
+        entered = wanted.journal.phase is not before.journal.phase
         self.rotation = wanted
         if entered:
             self.around.entered(wanted.journal.phase)

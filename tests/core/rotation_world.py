@@ -47,6 +47,7 @@ class Plan:
     fails: Callable[[str, int], bool] = lambda step, number: False
     fails_late: bool = False
     unsavable: Callable[[Phase], bool] = lambda phase: False
+    heals_at: float = 1000.0 + 2 * 3600
     at_point: Callable[[World, int], None] = lambda world, number: None
     at_phase: Callable[[World, Phase], None] = lambda world, phase: None
     at_death: Callable[[World], None] = lambda world: None
@@ -81,7 +82,7 @@ class World:
         self.connected: str | None = None
         self._subscribed = False
         self._life = self._boot = self._line = 0
-        self._restarting = False
+        self._restarting = self.unsaved = False
         self._spool: list[tuple[str, bytes]] = []
         self._start_nucleus()
 
@@ -151,7 +152,7 @@ class World:
         for job in self.cloud.jobs.values():
             assert len(job.ends) == 1, self.story()
         assert not self.device.may_strike, f"the dead-man's switch is armed: {self.story()}"
-        if self.device.journal is not None:
+        if self.device.journal is not None and not self.unsaved:
             assert journal.decode(self.device.journal).phase is Phase.IDLE
 
     def story(self) -> str:
@@ -297,13 +298,11 @@ class World:
         def start() -> None:
             if life != self._life:
                 return
-            around = Surroundings(
-                self._now, self.point, self._save, self._carry_out, self._entered
-            )
+            around = Surroundings(self._now, self.point, self._save, self._carry_out, self._entered)
             session = f"session-{self._boot}"
             self.process = Process(around, self.plan.settings, session, self.seen)
             self._post(0.5, events.Connected(1))
-            self.after(1.0, lambda: life == self._life and self._ask_for_subscriptions() or None)
+            self.after(1.0, lambda: (life == self._life and self._ask_for_subscriptions()) or None)
             self.process.begin()
             self._sleep()
 
@@ -336,14 +335,16 @@ class World:
         self._boot += 1
         self.connected, self._restarting, self.device.timer = None, False, None
         boot = self._boot
-        self.after(20.0, lambda: boot == self._boot and self._start_nucleus() or None)
+        self.after(20.0, lambda: (boot == self._boot and self._start_nucleus()) or None)
 
     def _now(self) -> Moment:
         return Moment(START + timedelta(seconds=self.time), self.time)
 
     def _save(self, wanted: Journal) -> str | None:
-        if self.plan.unsavable(wanted.phase):
+        if self.time < self.plan.heals_at and self.plan.unsavable(wanted.phase):
+            self.unsaved = True
             return "No space left on device"
+        self.unsaved = False
         self.device.journal = journal.encode(wanted)
         return None
 

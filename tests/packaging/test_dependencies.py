@@ -30,9 +30,16 @@ ROOMS: dict[str, frozenset[str]] = {
             "certkeeper.edge",
         }
     ),
+    "certkeeper.store_commands": frozenset(
+        {
+            *("rotation_protocol", "certkeeper", "certkeeper.core", "certkeeper.ports"),
+            *("certkeeper.edge", "certkeeper.commands"),
+        }
+    ),
     "certkeeper.__main__": frozenset(
         {
             *("certkeeper", "certkeeper.edge", "certkeeper.wiring", "certkeeper.commands"),
+            "certkeeper.store_commands",
         }
     ),
 }
@@ -42,7 +49,9 @@ OUTSIDE = {
     "awscrt": {"certkeeper.edge.greengrass"},
     "awsiot": {"certkeeper.edge.ipc_sdk"},
     "cronsim": {"certkeeper.edge.schedule"},
-    "cryptography": {"certkeeper.edge.x509"},
+    "cryptography": {
+        *("certkeeper.edge.x509", "certkeeper.edge.key_pair", "certkeeper.edge.acceptance"),
+    },
     "yaml": {"certkeeper.edge.nucleus_source"},
 }
 

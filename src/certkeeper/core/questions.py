@@ -33,8 +33,9 @@ RESTART_SECONDS = 120.0
 COMMIT_SILENCE = 30.0
 #: Notifications can be lost: the next job is asked for now and then all the same.
 IDLE_SECONDS = 6 * 3600.0
-#: A message that the nucleus did not take; on nucleus lite it takes none while it reconnects.
-RESEND_SECONDS = 1.0
+#: After a look at the device that failed; and before a restart of the nucleus that may be
+#: one of many, since it cannot be written down.
+PAUSE = 900.0
 #: The nucleus asks again after this time; it may hold a deployment back any number of times.
 DEFER_MILLISECONDS = 30_000
 
@@ -42,6 +43,8 @@ _CLOUD = Backoff(timedelta(seconds=5), timedelta(minutes=1))
 _REPORT = Backoff(timedelta(seconds=10), timedelta(minutes=15))
 _PROBE = Backoff(timedelta(seconds=2), timedelta(seconds=15))
 _DEVICE = Backoff(timedelta(seconds=5), timedelta(minutes=5))
+#: A message that the nucleus did not take; on nucleus lite it takes none while it reconnects.
+_RESEND = Backoff(timedelta(seconds=1), timedelta(minutes=1))
 
 #: Asked of the cloud, so that no answer may come; and of the device, which always answers.
 _PACE: Mapping[Phase, Backoff] = {
@@ -72,13 +75,15 @@ _NONE = Journal()
 class Rotation:
     """The journal, and what a process knows beside it. Times are monotonic seconds.
 
-    ``store`` is None until the device has been surveyed; ``lost`` says why a journal that was
+    ``store`` is None until the device has been surveyed; ``taken_up``: the journal that was
+    found there has been gone on with. ``lost`` says why a journal that was
     there could not be read. ``entry`` counts the phases of this process, ``tries`` how often
     the phase's question has been asked. ``online``: what the cloud says reaches us.
     """
 
     journal: Journal = _NONE
     store: Store | None = None
+    taken_up: bool = False
     survey_problem: str = ""
     survey_at: float | None = None
     surveyed_for: tuple[str | None, str | None] = (None, None)
@@ -176,6 +181,16 @@ def survey(found: Rotation, context: Context) -> Step:
     return surveying, (effects.Survey(context.settings),)
 
 
+def survey_later(found: Rotation, context: Context) -> Rotation:
+    """The rotation with another look at the store due in a while."""
+    return replace(found, survey_at=context.now.monotonic + PAUSE)
+
+
+def held_back(found: Rotation, context: Context) -> Rotation:
+    """The rotation with its question asked after a pause, and not before."""
+    return replace(found, tries=0, retry_at=context.now.monotonic + PAUSE)
+
+
 def survey_is_due(found: Rotation, event: Event, context: Context) -> bool:
     """Whether the store is to be looked for anew: after a failure, or in another place."""
     if isinstance(event, events.Tick):
@@ -202,7 +217,8 @@ def heard(found: Rotation, event: Event, context: Context) -> tuple[Rotation, Si
     elif isinstance(event, (events.Connected, events.Disconnected)):
         return replace(found, online=False), None
     elif isinstance(event, events.SendFailed) and not event.unauthorized:
-        return replace(found, retry_at=now + RESEND_SECONDS), None
+        wait = _RESEND.delay(found.tries, context.thing_name).total_seconds()
+        return replace(found, retry_at=now + wait), None
     elif isinstance(event, events.JobAnswered) and found.journal.phase is Phase.IDLE:
         return replace(found, retry_at=now + IDLE_SECONDS, tries=0), None
     return found, None

@@ -19,9 +19,6 @@ from certkeeper.core.questions import Context, Rotation, Step, ask, at_entry, en
 from certkeeper.core.store import SLOTS, Slot, Store, other
 from rotation_protocol.reasons import FailureReason
 
-#: After a look at the device that failed.
-SURVEY_PAUSE = 900.0
-
 
 def begun(context: Context) -> Step:
     """The rotation of a process that begins: first, the device is looked at."""
@@ -33,18 +30,18 @@ def on_survey(
 ) -> Step:
     """A look at the device: the first one takes up what the journal says."""
     if isinstance(event, events.SurveyFailed):
-        at = context.now.monotonic + SURVEY_PAUSE
-        failed = replace(found, survey_problem=event.reason, survey_at=at)
+        failed = questions.survey_later(replace(found, survey_problem=event.reason), context)
         log = Log("survey-failed", {"reason": event.reason}, effects.WARN)
         return failed, (log, effects.EndRotator())
-    if found.store is not None:
+    found = replace(found, survey_at=None, survey_problem="")
+    if found.taken_up:
         return replace(found, store=event.store), (effects.EndRotator(),)
-    return resume(replace(found, survey_at=None), event.store, context)
+    return resume(found, event.store, context)
 
 
 def as_found(found: Rotation, store: Store) -> Rotation:
     """The rotation as the last process left it: what cannot be saved now comes back to this."""
-    if found.store is not None or store.journal is None:
+    if found.taken_up or store.journal is None:
         return found
     try:
         return replace(found, journal=decode(store.journal))
@@ -54,11 +51,11 @@ def as_found(found: Rotation, store: Store) -> Rotation:
 
 def resume(found: Rotation, store: Store, context: Context) -> Step:
     """The rotation that the journal in ``store`` tells of, gone on with."""
-    found = replace(found, store=store)
+    found = replace(found, store=store, taken_up=True)
     try:
-        journal = Journal() if store.journal is None else decode(store.journal)
+        journal = _journal(store)
     except JournalError as error:
-        return _without_journal(replace(found, lost=str(error)), store)
+        return _without_journal(replace(found, journal=Journal(), lost=str(error)), store, context)
     resumed = at_entry(replace(found, journal=replace(journal, starts=journal.starts + 1)), context)
     if journal.phase is Phase.IDLE:
         return _idle(replace(resumed, journal=journal), store, context)
@@ -79,11 +76,21 @@ def resume(found: Rotation, store: Store, context: Context) -> Step:
     return resumed, (log, *then)
 
 
-def _without_journal(found: Rotation, store: Store) -> Step:
+def _journal(store: Store) -> Journal:
+    """The journal in the store. Raises JournalError."""
+    if store.journal is not None:
+        return decode(store.journal)
+    if store.current is not None:
+        raise JournalError("it is gone")  # none was ever there before the link was
+    return Journal()
+
+
+def _without_journal(found: Rotation, store: Store, context: Context) -> Step:
     log = Log("journal-unreadable", {"reason": found.lost, "store": store.folder}, effects.ERROR)
+    found, asked = ask(found, context)
     if store.current is None or not all(store.slots[slot].whole for slot in SLOTS):
-        return found, (log, effects.EndRotator())
-    return found, (log, effects.Probe((store.current, other(store.current))))
+        return found, (log, effects.EndRotator(), *asked)
+    return found, (log, effects.Probe((store.current, other(store.current))), *asked)
 
 
 def _idle(found: Rotation, store: Store, context: Context) -> Step:
@@ -157,7 +164,7 @@ def _report_success(found: Rotation, store: Store, context: Context) -> Step:
     """The old certificate may be gone: nothing but the new pair may be active."""
     if _is_active(found, store) or not _is_whole(found, store):
         return ask(found, context)
-    return enter(found, context, Phase.SWITCHING)
+    return found, (effects.Activate(found.journal.new_slot or ""),)
 
 
 def _roll_back(found: Rotation, store: Store, context: Context) -> Step:

@@ -31,13 +31,20 @@ from certkeeper.core.events import Event
 from certkeeper.core.journal import Journal, Phase
 from certkeeper.core.questions import MAX_RECONNECTS, Context, Rotation, Step, ask, enter
 from certkeeper.core.signals import Signal
+from certkeeper.core.store import Store, other
 from rotation_protocol.reasons import FailureReason
 
 E = TypeVar("E", bound=Event)
 Handler = Callable[[Rotation, Event, Context], Step]
 
 #: Nothing of the device has been changed in these: a failure only has to be reported.
-BEFORE_SWITCH = (*(Phase.CLAIMING, Phase.PREPARING, Phase.REQUESTING, Phase.STAGED, Phase.PROBING),)
+BEFORE_SWITCH = (
+    Phase.CLAIMING,
+    Phase.PREPARING,
+    Phase.REQUESTING,
+    Phase.STAGED,
+    Phase.PROBING,
+)
 #: Ended well or badly: what is left is to report it.
 REPORTING = (Phase.COMMITTED, Phase.FAILED)
 
@@ -80,10 +87,14 @@ def step(rotation: Rotation, event: Event, context: Context) -> Step:
 def must_be_saved(before: Journal, wanted: Journal) -> bool:
     """Whether what ``wanted`` announces must not begin unless it has been written down.
 
-    That a phase has been begun once more is worth writing down, and no more than that.
+    That a phase has been begun once more is worth writing down, and no more than that, unless
+    it restarts the nucleus. COMMITTED and FAILED may begin unsaved: the cloud says it once more,
+    and the report is made once more.
     """
-    if wanted.phase in (Phase.IDLE, Phase.ROLLING_BACK, Phase.FAILED):
+    if wanted.phase in (Phase.IDLE, Phase.COMMITTED, Phase.FAILED):
         return False
+    if wanted.phase is Phase.SWITCHING:
+        return before != wanted
     return replace(before, starts=0) != replace(wanted, starts=0)
 
 
@@ -126,13 +137,31 @@ def _step_failed(rotation: Rotation, event: Event, context: Context) -> Step:
 
 
 def _not_saved(rotation: Rotation, event: Event, context: Context) -> Step:
-    """The step that was to follow is not taken; what it knows of slots and job still counts."""
+    """The step that was to follow is not taken, unless it leads back; what it knows of slots and
+    job still counts.
+
+    A process that has just begun does not restart the nucleus at once: the next one would find
+    the same journal, and do the same, for ever.
+    """
     unsaved = _only(event, events.JournalNotSaved)
-    before = rotation.journal
-    phase = Phase.CLAIMING if before.phase is Phase.IDLE else before.phase
-    known = replace(unsaved.wanted, phase=phase, session=before.session)
-    rotation = replace(rotation, journal=known)
-    return _failed(rotation, context, FailureReason.JOURNAL_FAILED, unsaved.reason)
+    before, wanted = rotation.journal, unsaved.wanted
+    leads_back = wanted.phase is Phase.ROLLING_BACK
+    if before.phase is Phase.COMMITTING and not leads_back:
+        return questions.later(rotation, context), ()  # the cloud may have committed
+    idle = before.phase is Phase.IDLE
+    known = wanted if idle else replace(wanted, phase=before.phase, session=before.session)
+    reason, detail = wanted.reason, wanted.detail
+    if reason is None or not leads_back:
+        reason, detail = FailureReason.JOURNAL_FAILED, unsaved.reason
+    anew = idle or not rotation.taken_up
+    rotation = replace(rotation, journal=known, taken_up=True)
+    rotation, then = _failed(rotation, context, reason, detail)
+    if anew and rotation.journal.phase is Phase.ROLLING_BACK:
+        rotation, then = questions.held_back(rotation, context), then[:1]
+    if rotation.store is None:
+        rotation, look = questions.survey(rotation, context)
+        then = (*then, *look)
+    return rotation, then
 
 
 # -- before the switch ---------------------------------------------------------------
@@ -142,17 +171,36 @@ def _claim(rotation: Rotation, event: Event, context: Context) -> Step:
     execution = signals.offered(event)
     if execution is None:
         return rotation, ()
-    if rotation.store is None and not rotation.survey_problem:
-        return rotation, ()  # asked for again once the device has been looked at
+    if rotation.store is None and (not rotation.survey_problem or execution.status != "QUEUED"):
+        # Asked for again once the device has been looked at: its journal may know of this job.
+        return rotation, ()
     rotation = replace(rotation, version=execution.version_number)
     claimed = enter(rotation, context, Phase.CLAIMING, job_id=execution.job_id)
     if rotation.store is None:
         detail = rotation.survey_problem
         return _failed(claimed[0], context, FailureReason.CREDENTIALS_UNREADABLE, detail)
     if rotation.lost and execution.status == "IN_PROGRESS":
-        # Begun before the journal was lost: which slot it filled, and for which key, is gone.
-        return _failed(claimed[0], context, FailureReason.JOURNAL_UNREADABLE, rotation.lost)
+        return _give_up_lost(claimed[0], rotation.store, context)
     return claimed
+
+
+def _give_up_lost(claimed: Rotation, store: Store, context: Context) -> Step:
+    """A job begun before the journal was lost: which key it was for is gone. Which of two whole
+    pairs the nucleus uses is not known either, so it is told to use the active one."""
+    reason, detail = FailureReason.JOURNAL_UNREADABLE, claimed.lost
+    if store.current is None or not store.slots[other(store.current)].whole:
+        return _failed(claimed, context, reason, detail)
+    return enter(
+        claimed,
+        context,
+        Phase.ROLLING_BACK,
+        old_slot=store.current,
+        new_slot=other(store.current),
+        old_certificate_id=store.in_use,
+        session=context.session,
+        reason=reason,
+        detail=detail[:200],
+    )
 
 
 def _claim_anew(rotation: Rotation, event: Event, context: Context) -> Step:
@@ -271,7 +319,14 @@ def _commit(rotation: Rotation, event: Event, context: Context) -> Step:
     return enter(rotation, context, Phase.COMMITTING)
 
 
+def _make_sure(rotation: Rotation, event: Event, context: Context) -> Step:
+    """The dead-man's switch may have struck just before it was disarmed."""
+    return rotation, (effects.Activate(rotation.journal.new_slot or ""),)
+
+
 def _send_commit(rotation: Rotation, event: Event, context: Context) -> Step:
+    if _only(event, events.Activated).slot != rotation.journal.new_slot:
+        return rotation, ()
     return rotation, (questions.commit(rotation, context),)
 
 
@@ -346,11 +401,27 @@ def _without_journal(rotation: Rotation, event: Event, context: Context) -> Step
     lines = tuple(questions.probe_line(result) for result in probed.results)
     if in_use.verdict == "refused" and spare.verdict == "accepted":
         return rotation, (*lines, effects.Activate(spare.slot))
+    if in_use.verdict != "accepted":
+        rotation = questions.survey_later(replace(rotation, taken_up=False), context)
     return rotation, (*lines, effects.EndRotator())
 
 
 def _tell(rotation: Rotation, event: Event, context: Context) -> Step:
+    slot, store = _only(event, events.Activated).slot, rotation.store
+    if store is not None:
+        in_use = store.slots[slot].certificate_id
+        rotation = replace(rotation, store=replace(store, current=slot, in_use=in_use))
     return rotation, (effects.Reconnect(0),)
+
+
+def _tell_committed(rotation: Rotation, event: Event, context: Context) -> Step:
+    return rotation, (effects.Reconnect(rotation.tries),)
+
+
+def _told_committed(rotation: Rotation, event: Event, context: Context) -> Step:
+    if _only(event, events.Reconnected).restarts_us:
+        return questions.awaiting_restart(rotation, context), ()
+    return ask(rotation, context)
 
 
 def _rest(rotation: Rotation, event: Event, context: Context) -> Step:
@@ -438,19 +509,22 @@ TABLE: Mapping[Signal, Row] = {
         {
             **_in((P.SWITCHING,), _reconnect),
             **_in((P.ROLLING_BACK,), _back, P.ROLLING_BACK, P.FAILED),
+            **_in((P.COMMITTING,), _send_commit),
+            **_in((P.COMMITTED,), _tell_committed),
             **_in((P.IDLE,), _tell),
         },
         "the rotation was given up meanwhile",
     ),
     Signal.RECONNECTED: Row(
         {
+            **_in((P.COMMITTED,), _told_committed),
             **_in((P.SWITCHING,), _prove, P.SWITCHING, P.PROVING),
             **_in((P.ROLLING_BACK,), _is_back, P.ROLLING_BACK, P.FAILED),
         },
         "the rotation was given up meanwhile",
     ),
     Signal.DISARMED: Row(
-        _in((P.COMMITTING,), _send_commit), "after the end of a rotation: that is all"
+        _in((P.COMMITTING,), _make_sure), "after the end of a rotation: that is all"
     ),
     Signal.COMMITTED: Row(
         _in((P.COMMITTING,), _committed, P.COMMITTED), "it has come before, or too late"
@@ -473,10 +547,10 @@ TABLE: Mapping[Signal, Row] = {
     ),
     Signal.NOT_SAVED: Row(
         {
-            **_in((P.IDLE, *BEFORE_SWITCH), _not_saved, *_GIVE_UP),
+            **_in((P.IDLE,), _not_saved, P.FAILED, P.ROLLING_BACK),
+            **_in(BEFORE_SWITCH, _not_saved, *_GIVE_UP),
             **_in((P.SWITCHING, P.PROVING), _not_saved, *_GO_BACK),
-            # The cloud has committed: to go back now would be to go back to a dead certificate.
-            **_in((P.COMMITTING,), _stay),
+            **_in((P.COMMITTING,), _not_saved, P.COMMITTING, P.ROLLING_BACK),
         },
         "what follows these may begin unsaved",
     ),
