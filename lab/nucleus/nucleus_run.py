@@ -10,6 +10,7 @@ import os
 import signal
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 
 from lab.nucleus.component_log import ComponentLog
 from lab.nucleus.configuration import ConfigurationStore
@@ -22,6 +23,7 @@ from lab.nucleus.recipe_variables import with_variables
 from lab.nucleus.root_layout import RootLayout
 from lab.timeline import Timeline
 
+SHIFTED_CLOCK = Path(__file__).with_name("shifted_clock")
 NUCLEUS_VERSIONS = {"classic": "2.18.0", "lite": "2.6.0"}
 
 
@@ -39,6 +41,7 @@ class NucleusSetup:
 
     ``reconnect_delays`` are the first and the longest wait between connections, and
     ``shutdown_seconds`` what the component has to end in, if not the nucleus's own time.
+    ``clock`` is the file with the seconds that the device's clock is ahead, if it ever is.
     """
 
     layout: RootLayout
@@ -51,6 +54,7 @@ class NucleusSetup:
     timeline: Timeline
     reconnect_delays: tuple[float, float]
     shutdown_seconds: float | None = None
+    clock: Path | None = None
 
 
 class NucleusRun:
@@ -152,4 +156,6 @@ class NucleusRun:
             ipc_socket=setup.layout.ipc_socket,
             version=NUCLEUS_VERSIONS[setup.layout.runtime],
         )
+        if setup.clock is not None:
+            own |= {"LAB_CLOCK": str(setup.clock), "PYTHONPATH": str(SHIFTED_CLOCK)}
         return {**self._environment, **own}

@@ -1,4 +1,4 @@
-"""The later steps of the rotating child, on real files: what was issued, tried, activated, undone."""
+"""The later steps of the rotating child, on real files: what is issued, tried, activated."""
 
 from __future__ import annotations
 

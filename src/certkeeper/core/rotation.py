@@ -454,7 +454,7 @@ def _in(phases: tuple[Phase, ...], handler: Handler, *to: Phase) -> dict[Phase, 
 
 TABLE: Mapping[Signal, Row] = {
     Signal.JOB_OFFERED: Row(
-        _in((P.IDLE,), _claim, P.IDLE, P.CLAIMING, P.FAILED),
+        _in((P.IDLE,), _claim, P.IDLE, P.CLAIMING, P.ROLLING_BACK, P.FAILED),
         "it is asked for again when this one has ended",
     ),
     Signal.JOB_LIVES: Row(
