@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 export PYTHONPATH := $(CURDIR)/src:$(CURDIR)/cloud:$(CURDIR)
 
-.PHONY: help demo test test-py39 lint crash bench lock clean
+.PHONY: help demo test scenarios test-py39 lint crash bench lock clean
 
 RUNTIME ?= both
 PYTHON39 ?= python3.9
@@ -16,8 +16,11 @@ help: ## say what each command does
 demo: $(VENV)/lab ## a core device and an AWS IoT account on this machine: watch a certificate near its end
 	@$(BIN)/python -m lab demo --runtime $(RUNTIME)
 
-test: $(VENV)/dev ## every test
+test: $(VENV)/dev ## every test, and each scenario on one kind of nucleus
 	$(BIN)/python -m pytest
+
+scenarios: $(VENV)/dev ## every scenario on both kinds of nucleus (make test plays each on one)
+	CERTKEEPER_EVERY_SCENARIO=1 $(BIN)/python -m pytest tests/lab/test_scenarios.py
 
 test-py39: ## what ships, under a real Python 3.9 (PYTHON39=/path/to/python3.9)
 	sh tests/packaging/run_on_python39.sh $(PYTHON39)

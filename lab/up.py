@@ -14,6 +14,7 @@ def run(runtimes: tuple[Runtime, ...]) -> int:
     """Start a device of each kind, say where everything is, and wait; the exit code."""
     with Lab(lambda entry: print(entry, flush=True)) as lab:
         inbox = CloudInbox(lab.iot_core, lab.account, lab.timeline)
+        backend = lab.deploy_backend()
         end = datetime.now(UTC) + timedelta(days=20)
         for number, runtime in enumerate(runtimes, 7):
             device, _ = lab.core_device(f"press-{number}", runtime=runtime, not_after=end)
@@ -25,6 +26,9 @@ The account: set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY to anything, and
 The devices, each with its Greengrass root:
   ls {lab.folder}
   PYTHONPATH=src .venv/bin/python -m certkeeper check --root {lab.folder}/press-7
+Rotate one of them, which its policy does by itself as well, since its end is near:
+  aws ... iot create-job --job-id once-more --job-template-arn {backend.job_template_arn}
+      --targets arn:aws:iot:{lab.account.region}:{lab.account.account_id}:thing/press-7
 MQTT: localhost:{lab.iot_core.port}, with a device's own certificate and key
 
 Ctrl-C ends it, and leaves nothing behind.

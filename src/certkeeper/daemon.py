@@ -133,9 +133,7 @@ class Daemon:
             step = rotation.step(self._rotation, event, context)
         self._write_down(*step, context)
 
-    def _write_down(
-        self, wanted: Rotation, todo: tuple[Effect, ...], context: Context
-    ) -> None:
+    def _write_down(self, wanted: Rotation, todo: tuple[Effect, ...], context: Context) -> None:
         """Save the journal, and only then do what follows from it."""
         before = self._rotation.journal
         problem = self._save_journal(wanted)

@@ -29,7 +29,8 @@ NOW = datetime(2026, 11, 22, tzinfo=UTC)
 def root(tmp_path: Path) -> GreengrassRoot:
     """A core device as the installer leaves it, on a machine that has systemctl."""
     (tmp_path / "bin").mkdir()
-    (tmp_path / "bin" / "systemctl").touch(0o755)
+    for command in ("systemctl", "systemd-run"):
+        (tmp_path / "bin" / command).touch(0o755)
     folder = tmp_path / "v2"
     folder.mkdir()
     return install(folder)

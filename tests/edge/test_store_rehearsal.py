@@ -18,7 +18,7 @@ from rotation_protocol.messages import ReadinessCheck
 from rotation_protocol.reasons import CheckStatus, ReadinessCheckName
 from tests.greengrass_root import open_folder, without_privilege
 
-OK, WARN, FAIL, UNKNOWN = CheckStatus.OK, CheckStatus.WARN, CheckStatus.FAIL, CheckStatus.UNKNOWN
+OK, FAIL, UNKNOWN = CheckStatus.OK, CheckStatus.FAIL, CheckStatus.UNKNOWN
 WRITABLE = ReadinessCheckName.STORE_WRITABLE
 SPACE = ReadinessCheckName.STORE_SPACE
 LINKS = ReadinessCheckName.STORE_LINKS
@@ -101,14 +101,14 @@ def test_a_folder_that_may_not_be_written() -> None:
     assert checks[WRITABLE].status is FAIL
     assert checks[WRITABLE].detail == f"{folder}: Permission denied"
     assert "RequiresPrivilege" in (checks[WRITABLE].remedy or "")
-    assert checks[LINKS].status is WARN
+    assert checks[LINKS].status is FAIL
     assert checks[SPACE].status is OK
 
 
 def test_a_folder_that_is_not_there(tmp_path: Path) -> None:
     """A folder that is gone is told by every check; none raises."""
     checks = {check.name: check for check in rehearse(tmp_path / "gone", ())}
-    assert [checks[name].status for name in (WRITABLE, SPACE, LINKS)] == [FAIL, UNKNOWN, WARN]
+    assert [checks[name].status for name in (WRITABLE, SPACE, LINKS)] == [FAIL, UNKNOWN, FAIL]
     assert all("No such file" in check.detail for check in checks.values())
 
 
@@ -174,7 +174,7 @@ def test_a_file_system_without_links(folder: Path, monkeypatch: pytest.MonkeyPat
 
     monkeypatch.setattr(Path, "symlink_to", refuse)
     check = found(folder)[LINKS]
-    assert (check.status, check.detail) == (WARN, f"{folder}: Operation not permitted")
+    assert (check.status, check.detail) == (FAIL, f"{folder}: Operation not permitted")
     assert check.remedy == (
         "keep the credentials where links can be made; until then no rotation is begun"
     )
@@ -193,7 +193,7 @@ def test_a_link_that_cannot_be_renamed(folder: Path, monkeypatch: pytest.MonkeyP
 
     monkeypatch.setattr(os, "replace", replace)
     check = found(folder)[LINKS]
-    assert (check.status, check.detail) == (WARN, f"{folder}: Invalid argument")
+    assert (check.status, check.detail) == (FAIL, f"{folder}: Invalid argument")
     assert contents(folder) == before
 
 
@@ -219,7 +219,7 @@ def test_a_mounted_file(tmp_path: Path, name: str, monkeypatch: pytest.MonkeyPat
     listed = mountinfo(tmp_path / "mountinfo", str(certificate))
     monkeypatch.setattr(store_rehearsal, "MOUNTINFO", listed)
     (_, _, check) = rehearse(folder, (key, certificate))
-    assert check.status is WARN
+    assert check.status is FAIL
     assert check.detail.startswith(f"{certificate} is a mount point of its own")
     assert check.remedy
     assert list(folder.iterdir()) == []
@@ -233,7 +233,7 @@ def test_a_mounted_file_in_a_linked_folder(tmp_path: Path, monkeypatch: pytest.M
     listed = mountinfo(tmp_path / "mountinfo", str(folder / "privKey.key"))
     monkeypatch.setattr(store_rehearsal, "MOUNTINFO", listed)
     (_, _, check) = rehearse(tmp_path / "v2", (tmp_path / "v2" / "privKey.key",))
-    assert check.status is WARN
+    assert check.status is FAIL
 
 
 def test_a_mounted_folder_is_fine(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -283,7 +283,7 @@ def test_a_really_mounted_file(folder: Path) -> None:
     "$PYTHON" -c '{REAL}' "$1" """
     said = in_own_mounts(script, folder)
     assert said.stderr == ""
-    assert f"store-links warn {folder}/thingCert.crt is a mount point of its own" in said.stdout
+    assert f"store-links fail {folder}/thingCert.crt is a mount point of its own" in said.stdout
 
 
 @pytest.mark.usefixtures("own_mounts")
@@ -306,4 +306,4 @@ def test_a_really_read_only_disk(folder: Path) -> None:
     "$PYTHON" -c '{REAL}' "$1" """
     said = in_own_mounts(script, folder)
     assert f"store-writable fail {folder}: Read-only file system" in said.stdout
-    assert f"store-links warn {folder}: Read-only file system" in said.stdout
+    assert f"store-links fail {folder}: Read-only file system" in said.stdout

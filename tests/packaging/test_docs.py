@@ -172,14 +172,27 @@ def test_deployment_is_one() -> None:
 
 
 def test_other_topics_change_the_recipes_own_policy() -> None:
-    """The example of another topic is valid, and changes the resources of the recipe's policy."""
+    """The example of other topics is valid, and moves the resources of the recipe's policies."""
     [text] = blocks(section(document("configuration.md"), "Other topics"), "json")
     merged: dict[str, Any] = json.loads(text)
     parsed = parse(merged, schedule.problem)
+    moved = {topics.ALERTS: parsed.alert_topic, topics.HEALTH: parsed.health_topic}
+    other = f"{parsed.topic_prefix}/things/"
+
+    def renamed(resource: str) -> str:
+        return moved.get(resource, resource).replace(f"{topics.PREFIX}/things/", other)
+
     for service, policies in ACCESS_CONTROL.items():
-        assert set(merged["accessControl"][service]) == set(policies)
-        for policy in merged["accessControl"][service].values():
-            assert policy == {"resources": [parsed.alert_topic, parsed.health_topic]}
+        assert merged["accessControl"][service] == {
+            name: {
+                "resources": [
+                    renamed(resource)
+                    for resource in policy["resources"]
+                    if not resource.startswith(topics.PEER_PREFIX)
+                ]
+            }
+            for name, policy in policies.items()
+        }
 
 
 # -- troubleshooting.md and the codes -----------------------------------------------

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from typing import Any, Callable
 
-from certkeeper.core import effects, events
+from certkeeper.core import effects, events, rotation_lines
 from certkeeper.core.backoff import Backoff
 from certkeeper.core.effects import Effect, Log
 from certkeeper.core.events import Event, Moment, ProbeResult
@@ -141,7 +141,7 @@ def enter(found: Rotation, context: Context, phase: Phase, **changes: Any) -> St
     entered = replace(found, journal=journal, entry=found.entry + 1, tries=0)
     if phase is Phase.IDLE:
         entered = replace(entered, lost="", version=None, issued_pem="")
-    line: tuple[Effect, ...] = () if phase is Phase.IDLE else (_line(journal),)
+    line: tuple[Effect, ...] = () if phase is Phase.IDLE else (rotation_lines.phase_line(journal),)
     entered, asked = ask(at_entry(entered, context), context)
     return entered, (*line, *asked)
 
@@ -222,6 +222,13 @@ def heard(found: Rotation, event: Event, context: Context) -> tuple[Rotation, Si
     elif isinstance(event, events.JobAnswered) and found.journal.phase is Phase.IDLE:
         return replace(found, retry_at=now + IDLE_SECONDS, tries=0), None
     return found, None
+
+
+def is_answer(found: Rotation, event: Event, context: Context) -> bool:
+    """Whether the Jobs service answers this phase's question with it, and none of before."""
+    if not isinstance(event, events.JobAnswered):
+        return False
+    return event.next_job.client_token == found.token(context)
 
 
 def later(found: Rotation, context: Context) -> Rotation:
@@ -392,49 +399,3 @@ def _update(
 def _certificate(context: Context, action: str, payload: bytes) -> Effect:
     topic = topics.rotation(context.settings.topic_prefix, context.thing_name, action)
     return effects.Send(topic, payload)
-
-
-# -- what a person reads -------------------------------------------------------------------
-
-
-def _line(journal: Journal) -> Effect:
-    details: dict[str, object] = {"phase": journal.phase.value, "job": journal.job_id}
-    if journal.phase is Phase.REQUESTING:
-        details["oldCertificateId"] = journal.old_certificate_id
-    elif journal.phase in (Phase.PROBING, Phase.SWITCHING, Phase.COMMITTED):
-        details["certificateId"] = journal.certificate_id
-    if journal.phase in (Phase.ROLLING_BACK, Phase.FAILED) and journal.reason is not None:
-        details.update(reason=journal.reason.value, detail=journal.detail)
-        return Log("rotating", details, effects.WARN)
-    return Log("rotating", details)
-
-
-def probe_line(result: ProbeResult) -> Effect:
-    """What trying a pair showed."""
-    details = {"slot": result.slot, "verdict": result.verdict, "detail": result.detail}
-    accepted = result.verdict == "accepted"
-    return Log("probed", details, effects.INFO if accepted else effects.WARN)
-
-
-def remarks(event: Event) -> tuple[Effect, ...]:
-    """A line for what changes nothing, but is worth knowing."""
-    if isinstance(event, events.MessageRefused):
-        details = {"topic": event.topic, "reason": event.reason}
-        return (Log("message-refused", details, effects.WARN),)
-    if isinstance(event, events.SendFailed):
-        details = {"topic": event.topic, "reason": event.reason}
-        return (Log("send-failed", details, effects.WARN),)
-    if isinstance(event, events.JobNotified):
-        other = event.next_job.execution
-        if other is not None and not other.is_rotation:
-            details = {"job": other.job_id, "operation": str(other.operation)[:64]}
-            return (Log("job-left-alone", details),)
-    if isinstance(event, (events.CreateRejected, events.CommitRejected)):
-        said = event.rejected
-        details = {"code": said.code.value if said.code else "none", "message": said.message}
-        return (Log("answer-postponed", details, effects.WARN),)
-    if isinstance(event, (events.UpdateRejected, events.JobAskRejected)):
-        refused = event.rejected
-        details = {"job": event.job_id, "code": refused.code, "message": refused.message}
-        return (Log("job-answer-rejected", details, effects.WARN),)
-    return ()

@@ -172,6 +172,9 @@ def _roll_back(found: Rotation, store: Store, context: Context) -> Step:
     told_since = journal.session is not None and journal.session != context.session
     if store.current == journal.old_slot and told_since:
         return enter(found, context, Phase.FAILED)
+    if journal.session is None and store.current != journal.old_slot:
+        # Activated and not told of it, the nucleus may have found the new pair at a start.
+        found = replace(found, journal=replace(journal, session=context.session))
     return ask(found, context)
 
 

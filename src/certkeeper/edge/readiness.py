@@ -11,6 +11,7 @@ from certkeeper.core.algorithms import KEY_ALGORITHMS
 from certkeeper.core.certificate import PairState, Reading
 from certkeeper.edge import store_rehearsal
 from certkeeper.edge.nucleus_config import NucleusConfig
+from certkeeper.edge.probe import CREDENTIALS_PORT, DATA_PORT
 from rotation_protocol.messages import ReadinessCheck
 from rotation_protocol.reasons import CheckStatus, ReadinessCheckName, ReadProblem
 
@@ -100,25 +101,29 @@ def _key_type_check(core: Reading) -> ReadinessCheck:
 
 def _supervisor_check(config: NucleusConfig) -> ReadinessCheck:
     name = ReadinessCheckName.SUPERVISOR
-    wanted = ("ss", "systemctl") if config.runtime == "lite" else ("systemctl",)
-    there = [command for command in wanted if shutil.which(command)]
-    if there:
-        return ReadinessCheck(name, _OK, f"{there[0]} is there")
-    detail = f"none of {', '.join(wanted)} is on the path"
-    remedy = f"put {' or '.join(wanted)} on it; until then a new certificate waits for a reboot"
-    return ReadinessCheck(name, _WARN, detail, remedy)
+    wanted = ("systemctl", "systemd-run")
+    missing = [command for command in wanted if not shutil.which(command)]
+    if missing:
+        detail = f"{' and '.join(missing)} cannot be found on the path"
+        remedy = "such a device can be watched, not rotated: systemd arms the dead-man's switch"
+        return ReadinessCheck(name, _WARN, detail, remedy)
+    gentle = config.runtime == "lite" and shutil.which("ss") is not None
+    return ReadinessCheck(name, _OK, "ss and systemctl" if gentle else "systemctl")
 
 
 def _endpoint_check(config: NucleusConfig, try_it: bool) -> ReadinessCheck:
     name = ReadinessCheckName.PROBE_ENDPOINT
-    host = config.iot_cred_endpoint or config.iot_data_endpoint
-    if not host:
+    endpoint = config.iot_cred_endpoint or config.iot_data_endpoint
+    if not endpoint:
         remedy = "set iotDataEndpoint and iotCredEndpoint of the nucleus"
         return ReadinessCheck(name, _WARN, "the nucleus names no endpoint", remedy)
     if not try_it:
-        return ReadinessCheck(name, _OK, f"{host} (not tried)")
+        return ReadinessCheck(name, _OK, f"{endpoint} (not tried)")
+    host, _, named = endpoint.partition(":")
+    port = named or str(CREDENTIALS_PORT if config.iot_cred_endpoint else DATA_PORT)
     try:
-        socket.create_connection((host, 443), timeout=5).close()
-    except (OSError, ValueError) as error:  # ValueError: what is no name for a host
-        return ReadinessCheck(name, _FAIL, f"{host}: {error}", "let port 443 out to this host")
-    return ReadinessCheck(name, _OK, f"{host} answers")
+        socket.create_connection((host, int(port)), timeout=5).close()
+    except (OSError, ValueError) as error:  # ValueError: what is no name for a host, or no port
+        remedy = f"let port {port} out to this host"
+        return ReadinessCheck(name, _FAIL, f"{endpoint}: {error}", remedy)
+    return ReadinessCheck(name, _OK, f"{endpoint} answers")

@@ -24,7 +24,7 @@ MOUNTINFO = Path("/proc/self/mountinfo")
 _OCTAL = re.compile(r"\\([0-7]{3})")
 _CONTENT = b"rehearsal\n" * 800
 
-_OK, _WARN, _FAIL = CheckStatus.OK, CheckStatus.WARN, CheckStatus.FAIL
+_OK, _FAIL = CheckStatus.OK, CheckStatus.FAIL
 
 
 def rehearse(folder: Path, credentials: tuple[Path, ...]) -> tuple[ReadinessCheck, ...]:
@@ -89,7 +89,7 @@ def _links(folder: Path, credentials: tuple[Path, ...]) -> ReadinessCheck:
     if mounted:
         detail = f"{mounted[0]} is a mount point of its own, and cannot be renamed over"
         remedy = "mount the folder instead of the file; until then no rotation is begun"
-        return ReadinessCheck(name, _WARN, detail, remedy)
+        return ReadinessCheck(name, _FAIL, detail, remedy)
     link, renamed = folder / ".certkeeper-link", folder / ".certkeeper-link.new"
     _remove(renamed)  # left by a rehearsal that was killed
     try:
@@ -101,7 +101,7 @@ def _links(folder: Path, credentials: tuple[Path, ...]) -> ReadinessCheck:
         _remove(renamed)
         detail = f"{folder}: {error.strerror or error}"
         remedy = "keep the credentials where links can be made; until then no rotation is begun"
-        return ReadinessCheck(name, _WARN, detail, remedy)
+        return ReadinessCheck(name, _FAIL, detail, remedy)
     return ReadinessCheck(name, _OK, "links can be made")
 
 
