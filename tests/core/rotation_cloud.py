@@ -214,9 +214,10 @@ class FakeCloud:
 
     def _notify(self) -> None:
         job = self._next()
-        if self._told == (job and job.job_id):
+        next_id = None if job is None else job.job_id
+        if self._told == next_id:
             return
-        self._told = job and job.job_id
+        self._told = next_id
         said = {} if job is None else {"execution": _execution(job)}
         self._answer(f"$aws/things/{THING}/jobs/notify-next", {**said, "timestamp": 1})
 

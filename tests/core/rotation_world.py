@@ -56,6 +56,13 @@ class Plan:
     interfered: bool = False
 
 
+#: All that the rotating child does, in order; its end is nothing here.
+STEPS_OF_THE_CHILD = (
+    *(effects.Survey, effects.Prepare, effects.Stage, effects.Probe, effects.Arm),
+    *(effects.Activate, effects.Reconnect, effects.Disarm, effects.Wipe),
+)
+
+
 class World:
     """One run of a plan."""
 
@@ -295,9 +302,14 @@ class World:
 
     def _start_process(self, seconds: float) -> None:
         self._life += 1
-        self._sleeps, self._queue, self._busy = 0, [], False
+        self._queue: list[effects.RotatorStep] = []
+        self._sleeps, self._busy = 0, False
         self._subscribed = self._asks = False
         life = self._life
+
+        def subscribe() -> None:
+            if life == self._life:
+                self._ask_for_subscriptions()
 
         def start() -> None:
             if life != self._life:
@@ -306,7 +318,7 @@ class World:
             session = f"session-{self._boot}"
             self.process = Process(around, self.plan.settings, session, self.seen)
             self._post(0.5, events.Connected(1))
-            self.after(1.0, lambda: (life == self._life and self._ask_for_subscriptions()) or None)
+            self.after(1.0, subscribe)
             self.process.begin()
             self._sleep()
 
@@ -339,7 +351,12 @@ class World:
         self._boot += 1
         self.connected, self._restarting, self.device.timer = None, False, None
         boot = self._boot
-        self.after(20.0, lambda: (boot == self._boot and self._start_nucleus()) or None)
+
+        def start() -> None:
+            if boot == self._boot:
+                self._start_nucleus()
+
+        self.after(20.0, start)
 
     def _now(self) -> Moment:
         return Moment(START + timedelta(seconds=self.time), self.time)
@@ -361,7 +378,7 @@ class World:
             self._send(effect.topic, effect.payload)
         elif isinstance(effect, effects.DeferUpdate):
             self.deferred.append(effect)
-        elif not isinstance(effect, effects.EndRotator):
+        elif isinstance(effect, STEPS_OF_THE_CHILD):
             self._queue.append(effect)
             self._work()
 

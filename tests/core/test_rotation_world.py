@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from functools import partial
 
 import pytest
 from hypothesis import given
@@ -207,12 +208,16 @@ def test_every_message(plan: Plan, fate: tuple[float, ...]) -> None:
         assert status_of(world) == end or fate == (400.0,), number
 
 
+def _is_number(number: int, _: object, count: int) -> bool:
+    return count == number
+
+
 @plans
 @pytest.mark.parametrize("late", [False, True], ids=["not-done", "done"])
 def test_every_step_fails_once(plan: Plan, late: bool) -> None:
     """Any one step may fail, done or not."""
     for number in range(1, rotate(plan).steps + 1):
-        fails = replace(plan, fails=lambda _, count, number=number: count == number)
+        fails = replace(plan, fails=partial(_is_number, number))
         rotate(replace(fails, fails_late=late))
 
 

@@ -22,6 +22,7 @@ from certkeeper.core.settings import Settings
 from certkeeper.core.signals import Signal
 from certkeeper.core.store import Store
 from rotation_protocol import jobs, rotation, topics
+from rotation_protocol.reasons import FailureReason
 
 #: How often the nucleus is told to use another pair before that has failed.
 MAX_RECONNECTS = 3
@@ -348,7 +349,11 @@ def _succeeded(found: Rotation, context: Context) -> tuple[Effect, ...]:
 
 
 def _roll_back(found: Rotation, context: Context) -> tuple[Effect, ...]:
-    return (effects.Activate(found.journal.old_slot or ""),)
+    activate = effects.Activate(found.journal.old_slot or "")
+    if found.journal.reason is FailureReason.JOURNAL_UNREADABLE:
+        # The pair that is kept may be the new one, and the dead-man's switch may be armed.
+        return (effects.Disarm(), activate)
+    return (activate,)
 
 
 def _failed(found: Rotation, context: Context) -> tuple[Effect, ...]:

@@ -69,7 +69,7 @@ def not_saved(rotation: Rotation, event: Event, context: Context) -> Step:
     reason, detail = wanted.reason, wanted.detail
     if reason is None or not leads_back:
         reason, detail = FailureReason.JOURNAL_FAILED, unsaved.reason
-    anew = idle or not rotation.taken_up
+    anew = idle or not rotation.taken_up or before.starts > 0
     rotation = replace(rotation, journal=known, taken_up=True)
     rotation, then = failed(rotation, context, reason, detail)
     if anew and rotation.journal.phase is Phase.ROLLING_BACK:
