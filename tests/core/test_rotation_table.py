@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from certkeeper.core import effects, events, inbound, rotation
+from certkeeper.core import effects, events, rotation
 from certkeeper.core.effects import Effect
 from certkeeper.core.events import Event, Moment, Tick
 from certkeeper.core.journal import Journal, Phase
@@ -235,27 +235,3 @@ def test_deployments_wait_for_a_rotation() -> None:
     _, todo = rotation.step(in_phase(Phase.PROVING), asked, context())
     assert any(isinstance(effect, effects.DeferUpdate) for effect in todo)
     assert rotation.step(in_phase(Phase.IDLE), asked, context())[1] == ()
-
-
-def test_messages_become_events() -> None:
-    """Each topic has its event; what is malformed is refused, with its reason."""
-    thing = "$aws/things/press-7/jobs"
-    ours = "certkeeper/things/press-7/certificate"
-    cases: list[tuple[str, object, type]] = [
-        (f"{thing}/notify-next", {}, events.JobNotified),
-        (f"{thing}/$next/get/accepted", {"clientToken": "t"}, events.JobAnswered),
-        (f"{thing}/j/get/rejected", {"code": "ResourceNotFound"}, events.JobAskRejected),
-        (f"{thing}/j/update/accepted", {}, events.UpdateTaken),
-        (f"{thing}/j/update/rejected", {"code": "VersionMismatch"}, events.UpdateRejected),
-        (f"{ours}/create/accepted", {"certificatePem": "x"}, events.CreateAnswered),
-        (f"{ours}/create/rejected", {"errorMsg": "x"}, events.CreateRejected),
-        (f"{ours}/commit/accepted", {}, events.CommitAnswered),
-        (f"{ours}/commit/rejected", {"errorMsg": "x"}, events.CommitRejected),
-        (f"{ours}/request/accepted", {"jobId": "j"}, events.RequestAnswered),
-        (f"{ours}/create/accepted", {"certificatePem": 7}, events.MessageRefused),
-        (f"{ours}/create/accepted", [], events.MessageRefused),
-    ]
-    for topic, body, kind in cases:
-        assert isinstance(inbound.event_of(topic, json.dumps(body).encode()), kind), topic
-    assert inbound.event_of(f"{ours}/create", b"{}") is None
-    assert inbound.event_of("another/topic", b"{}") is None

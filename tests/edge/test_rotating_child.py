@@ -3,24 +3,20 @@
 from __future__ import annotations
 
 import base64
-import json
-import os
-import subprocess
-import sys
 from pathlib import Path
-from typing import Any
 
 import pytest
 from cryptography import x509 as library
 
 from certkeeper.core.algorithms import KEY_ALGORITHMS
-from certkeeper.edge import key_pair, x509
+from certkeeper.edge import x509
+from certkeeper.edge.file_store import FileStore, StoreProblem
 from certkeeper.edge.rotating_child import MAX_DETAIL, RotatingChild
+from rotation_protocol.reasons import FailureReason
 from tests.edge.rotation_stage import (
     Child,
     certificate_id,
     device,
-    key_lines,
 )
 from tests.greengrass_root import (
     SECRET,
@@ -116,6 +112,8 @@ def test_no_credentials(tmp_path: Path) -> None:
     answer = child.prepare()
     assert (answer["step"], answer["reason"]) == ("Prepare", "credentials-unreadable")
     assert child.survey()["event"] == "Surveyed"
+    child.survey(root=str(tmp_path / "nowhere"))
+    assert child.prepare()["reason"] == "credentials-unreadable", "what was found is forgotten"
 
 
 @pytest.mark.parametrize("field", ["certificateFilePath", "privateKeyPath"])
@@ -244,6 +242,20 @@ def test_a_store_that_cannot_be_made(child: Child) -> None:
     assert answer["detail"]
 
 
+def test_the_store_is_rehearsed_first(child: Child, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A device that could not switch later is told so before anything is changed."""
+
+    def refuse(_: FileStore) -> None:
+        raise StoreProblem(FailureReason.STORE_NOT_REPLACEABLE, "it is a mount point")
+
+    monkeypatch.setattr(FileStore, "rehearse", refuse)
+    child.survey()
+    before = content(child)
+    answer = child.prepare()
+    assert (answer["reason"], answer["detail"]) == ("store-not-replaceable", "it is a mount point")
+    assert content(child) == before
+
+
 def test_nothing_behind_the_back_of_another(tmp_path: Path) -> None:
     """A child whose daemon is gone by the time that the key is made leaves the store alone."""
     orphan = Child(device(tmp_path), RotatingChild(orphaned=lambda: True))
@@ -252,83 +264,3 @@ def test_nothing_behind_the_back_of_another(tmp_path: Path) -> None:
     with pytest.raises(SystemExit):
         orphan.prepare()
     assert content(orphan) == before
-
-
-# -- the process --------------------------------------------------------------------
-
-
-def _run(lines: list[Any], *, code: str = "") -> subprocess.CompletedProcess[bytes]:
-    """The child as a process; ``code`` is run in it first."""
-    start = "from certkeeper.__main__ import main; sys.exit(main(['rotate']))"
-    return subprocess.run(
-        [sys.executable, "-c", f"import sys; {code}\n{start}"],
-        input=b"".join(json.dumps(line).encode() + b"\n" for line in lines),
-        capture_output=True,
-        env={**os.environ, "PYTHONPATH": ":".join(sys.path)},
-        check=True,
-    )
-
-
-def test_a_line_for_a_line(child: Child) -> None:
-    """Each request has its answer on a line of its own; the end of the requests is the end."""
-    survey = {
-        "do": "survey",
-        "root": str(child.root.folder),
-        "thingName": "",
-        "certificateFilePath": None,
-        "privateKeyPath": None,
-    }
-    ran = _run([survey, {"do": "no such step"}, survey])
-    answers = [json.loads(line) for line in ran.stdout.splitlines()]
-    assert [one["event"] for one in answers] == ["Surveyed", "StepFailed", "Surveyed"]
-    assert answers[0] == child.survey()
-    assert ran.stderr == b""
-
-
-def test_only_answers_on_standard_output() -> None:
-    """What a library prints, or a command writes, goes to standard error instead."""
-    noisy = (
-        "import os; from certkeeper.edge import rotating_child as r; "
-        "r.RotatingChild.answer = lambda *_: print('NOISE', flush=True) or "
-        "os.system('echo MORE') or {'event': 'Said'}"
-    )
-    ran = _run([{"do": "x"}], code=noisy)
-    assert ran.stdout == b'{"event": "Said"}\n'
-    assert {b"NOISE", b"MORE"} <= set(ran.stderr.splitlines())
-
-
-@pytest.mark.parametrize("algorithm", ["RSA-2048", "ECDSA-P384"])
-def test_no_byte_of_a_key_is_said(tmp_path: Path, algorithm: str) -> None:
-    """In a whole rotation with every failure, no line of any key is in an answer or an error."""
-    key = key_of(algorithm)
-    root = device(tmp_path, key=key)
-    survey = {
-        "do": "survey",
-        "root": str(root.folder),
-        "thingName": "press-7",
-        "certificateFilePath": None,
-        "privateKeyPath": None,
-    }
-    prepare = {"do": "prepare", "keyAlgorithm": "same", "signingAlgorithm": "auto"}
-    key_as_certificate = {
-        "do": "stage",
-        "slot": "b",
-        "csr": key_pair.csr_pem(key, key_pair.subject_of(_certificate(root.certificate), "x")),
-        "certificatePem": key_pair.key_pem(key).decode(),
-    }
-    steps = [
-        *(survey, prepare, key_as_certificate),
-        *({"do": "probe", "slots": ["a", "b"]}, {"do": "activate", "slot": "b"}),
-        *({**survey, "certificateFilePath": str(root.key), "privateKeyPath": str(root.key)},),
-        *(prepare, {"do": "wipe", "slot": "a"}),
-    ]
-    ran = _run(steps)
-    assert len(ran.stdout.splitlines()) == len(steps)
-    lines = key_lines(root)
-    assert len(lines) >= 6
-    said = (ran.stdout + ran.stderr).decode()
-    assert [line for line in lines if line in said] == []
-
-
-def _certificate(path: Path) -> x509.Certificate:
-    return x509.read_certificates(path)[0]

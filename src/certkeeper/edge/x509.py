@@ -1,4 +1,4 @@
-"""X.509 certificates and private keys: the only file that knows ``cryptography``.
+"""X.509 certificates and private keys, read, compared and signed with, through ``cryptography``.
 
 What it takes in is a file of limited size; what it gives back are core's plain values.
 A key never leaves it: it is loaded, used and dropped.
