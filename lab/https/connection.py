@@ -40,13 +40,15 @@ class HttpConnection(asyncio.Protocol):
     def __init__(
         self, tls: TlsServer | None, service: Service, roster: dict[HttpConnection, None]
     ) -> None:
-        """Stands in ``roster`` for as long as the TCP connection is open."""
+        """Stands in ``roster`` until the TCP connection is closed."""
         self._tls = tls
         self._service = service
         self._roster = roster
+        self._roster[self] = None
         self._reader = RequestReader()
         self._transport: asyncio.Transport
         self._timer: asyncio.TimerHandle
+        self._made = False
         self._busy = False
         self._ended = False
 
@@ -55,9 +57,11 @@ class HttpConnection(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         assert isinstance(transport, asyncio.Transport)
         self._transport = transport
-        self._roster[self] = None
+        self._made = True
         self._loop = asyncio.get_running_loop()
         self._timer = self._loop.call_later(self._service.patience, self._tired)
+        if self._ended:  # reset between accept and now
+            self.reset()
 
     def data_received(self, data: bytes) -> None:
         if self._ended:
@@ -80,6 +84,8 @@ class HttpConnection(asyncio.Protocol):
     def reset(self) -> None:
         """Cut the connection as a network does that fails: no last words, a TCP reset."""
         self._ended = True
+        if not self._made:
+            return
         raw = self._transport.get_extra_info("socket")
         raw.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         self._transport.abort()

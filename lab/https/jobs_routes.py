@@ -70,7 +70,7 @@ class JobsRoutes:
         number = request.query.get("executionNumber")
         if number is not None and not (number.isascii() and number.isdigit()):
             raise _BadRequest("executionNumber is no number")
-        include = request.query.get("includeJobDocument", "false")
+        include = request.query.get("includeJobDocument", "true")
         if include not in ("true", "false"):
             raise _BadRequest("includeJobDocument is neither true nor false")
         return self._jobs.describe_job_execution(

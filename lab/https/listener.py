@@ -79,7 +79,10 @@ class Listener:
 
     def _connection(self) -> HttpConnection:
         tls = None if self._tls is None else self._tls()
-        return HttpConnection(tls, self._service, self._connections)
+        connection = HttpConnection(tls, self._service, self._connections)
+        if self._server is None:  # accepted, and then everything went away
+            connection.reset()
+        return connection
 
 
 def _bound(port: int) -> socket.socket:
