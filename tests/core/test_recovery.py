@@ -120,7 +120,7 @@ def test_no_switch_to_half_a_pair() -> None:
 @pytest.mark.parametrize("phase", [phase for phase in Phase if phase is not Phase.IDLE])
 def test_begun_too_often(phase: Phase) -> None:
     """A phase that ends our process again and again is given up, if nothing can be committed."""
-    current = "a" if phase in BEFORE else "b"
+    current = "a" if phase in (*BEFORE, Phase.FAILED) else "b"
     rotation, _ = resumed(phase, current, starts=MAX_STARTS)
     gives_up = phase in (*BEFORE, Phase.SWITCHING, Phase.PROVING)
     assert (rotation.journal.reason is FailureReason.INTERRUPTED) == gives_up
@@ -180,6 +180,37 @@ def test_second_survey_changes_no_phase() -> None:
     again, asked = recovery.on_survey(rotation, events.Surveyed(store(None, "a")), CONTEXT)
     assert (again.journal, asked) == (rotation.journal, (effects.EndRotator(),))
     assert again.store == store(None, "a")
+
+
+@pytest.mark.parametrize(
+    ("starts", "current", "then", "asks"),
+    [
+        (0, "b", Phase.COMMITTING, "Send"),
+        (0, "a", Phase.ROLLING_BACK, "Activate"),
+        (1, "a", Phase.COMMITTING, "Probe"),
+    ],
+)
+def test_look_before_the_commit(starts: int, current: str, then: Phase, asks: str) -> None:
+    """A dead-man's switch that struck at the last moment is noticed before the commit is sent."""
+    rotation, _ = resumed(Phase.COMMITTING)
+    rotation = replace(rotation, journal=replace(rotation.journal, starts=starts))
+    rotation, asked = recovery.on_survey(rotation, events.Surveyed(store(None, current)), CONTEXT)
+    assert rotation.journal.phase is then
+    assert asks in kinds(list(asked))
+
+
+def test_a_failure_with_the_new_pair_active_goes_back_first() -> None:
+    """What FAILED reports as in use is the old pair: it is made so before it is said."""
+    rotation, asked = resumed(Phase.FAILED, "b", reason=FailureReason.JOB_GONE)
+    assert rotation.journal.phase is Phase.ROLLING_BACK
+    assert rotation.journal.reason is FailureReason.JOB_GONE
+    assert kinds(asked) == ["Activate"]
+
+
+def test_a_rollback_that_finds_the_new_pair_active_tells_the_nucleus() -> None:
+    """The nucleus may have read the new pair at its last start, whoever told it to."""
+    rotation, _ = resumed(Phase.ROLLING_BACK, "b", session="session-1")
+    assert rotation.journal.session == CONTEXT.session
 
 
 def test_what_must_be_saved() -> None:

@@ -276,7 +276,7 @@ def test_old_kernel_that_breaks_no_connections(plan: Plan) -> None:
 fates = st.sampled_from([(), (), (0.1, 3.0), (5.0,), (40.0,), (400.0,), (0.1, 700.0), (2.0, 0.1)])
 
 
-@examples(1500)
+@examples(500)
 @given(
     plan=st.builds(
         Plan,
@@ -293,6 +293,8 @@ fates = st.sampled_from([(), (), (0.1, 3.0), (5.0,), (40.0,), (400.0,), (0.1, 70
     unsavable=st.sampled_from([None, *Phase]),
     ends=st.none()
     | st.tuples(st.integers(1, 120), st.sampled_from(["CANCELED", "TIMED_OUT", "DELETED"])),
+    strikes=st.frozensets(st.integers(20, 150), max_size=2),
+    cuts=st.dictionaries(st.integers(1, 150), st.sampled_from([10.0, 100.0, 5000.0]), max_size=1),
     jobs=st.integers(1, 2),
 )
 def test_everything_at_once(
@@ -300,15 +302,27 @@ def test_everything_at_once(
     failing: frozenset[int],
     unsavable: Phase | None,
     ends: tuple[int, str] | None,
+    strikes: frozenset[int],
+    cuts: dict[int, float],
     jobs: int,
 ) -> None:
-    """Deaths, lost messages, failing steps, a full disk and an ended job, in any combination."""
+    """Deaths, lost messages, failing steps, a full disk, an ended job, the dead-man's switch and
+    an outage, in any combination."""
+
+    def at_point(world: World, point: int) -> None:
+        if point in strikes:
+            world.device.strike()
+        if point in cuts and world.device.network:
+            world.device.network = False
+            world.after(cuts[point], lambda: setattr(world.device, "network", True))
+        if ends is not None and point == ends[0]:
+            ending(ends[1])(world)
+
     plan = replace(
         plan,
         fails=lambda _, number: number in failing,
         unsavable=lambda phase: phase is unsavable,
         interfered=ends is not None,
+        at_point=at_point,
     )
-    if ends is not None:
-        plan = replace(plan, at_point=when(ends[0], ending(ends[1])))
     rotate(plan, jobs)

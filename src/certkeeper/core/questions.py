@@ -32,6 +32,9 @@ MAX_STARTS = 8
 RESTART_SECONDS = 120.0
 #: Without an answer to the commit for so long, both pairs are tried with AWS IoT.
 COMMIT_SILENCE = 30.0
+#: The same for the report of a failure, once the nucleus may have used either.
+FAILED_SILENCE = 300.0
+STRUCK = "the dead-man's switch went back to the old pair"
 #: Notifications can be lost: the next job is asked for now and then all the same.
 IDLE_SECONDS = 6 * 3600.0
 #: After a look at the device that failed; and before a restart of the nucleus that may be
@@ -155,6 +158,7 @@ def at_entry(found: Rotation, context: Context) -> Rotation:
         Phase.REQUESTING: context.settings.commit_timeout_seconds,
         Phase.PROVING: context.settings.commit_timeout_seconds,
         Phase.COMMITTING: COMMIT_SILENCE,
+        Phase.FAILED: FAILED_SILENCE if found.journal.session is not None else None,
     }.get(found.journal.phase)
     return replace(found, entered_at=now, until=None if patience is None else now + patience)
 
@@ -220,6 +224,8 @@ def heard(found: Rotation, event: Event, context: Context) -> tuple[Rotation, Si
     elif isinstance(event, events.SendFailed) and not event.unauthorized:
         wait = _RESEND.delay(found.tries, context.thing_name).total_seconds()
         return replace(found, retry_at=now + wait), None
+    elif isinstance(event, events.Activated) and found.store is not None:
+        return replace(found, store=replace(found.store, current=event.slot)), None
     elif isinstance(event, events.JobAnswered) and found.journal.phase is Phase.IDLE:
         return replace(found, retry_at=now + IDLE_SECONDS, tries=0), None
     return found, None
@@ -247,6 +253,11 @@ def awaiting_restart(found: Rotation, context: Context) -> Rotation:
     return replace(found, retry_at=at)
 
 
+def is_back(found: Rotation) -> bool:
+    """Whether the old pair was found active again, although the new one was proven."""
+    return found.store is not None and found.store.current == found.journal.old_slot
+
+
 def probing_is_over(found: Rotation, result: ProbeResult, context: Context) -> bool:
     """Whether that answer is to be believed: a new certificate takes a while to be known
     everywhere, and a network may come back."""
@@ -258,8 +269,10 @@ def probing_is_over(found: Rotation, result: ProbeResult, context: Context) -> b
 
 def try_both(found: Rotation, context: Context) -> Step:
     """Which of the two certificates the cloud has kept, asked of AWS IoT itself."""
-    found = replace(found, until=context.now.monotonic + COMMIT_SILENCE)
-    if context.settings.probe == "off":
+    committing = found.journal.phase is Phase.COMMITTING
+    silence = COMMIT_SILENCE if committing else FAILED_SILENCE
+    found = replace(found, until=context.now.monotonic + silence)
+    if context.settings.probe == "off" and committing:
         return found, ()
     slots = (found.journal.new_slot or "", found.journal.old_slot or "")
     return found, (effects.Probe(slots),)

@@ -35,8 +35,22 @@ def on_survey(
         return failed, (log, effects.EndRotator())
     found = replace(found, survey_at=None, survey_problem="")
     if found.taken_up:
-        return replace(found, store=event.store), (effects.EndRotator(),)
+        found = replace(found, store=event.store)
+        if found.journal.phase is Phase.COMMITTING:
+            return _look_before_commit(found, event.store, context)
+        return found, (effects.EndRotator(),)
     return resume(found, event.store, context)
+
+
+def _look_before_commit(found: Rotation, store: Store, context: Context) -> Step:
+    if _is_active(found, store):
+        return found, (questions.commit(found, context),)
+    if found.journal.starts == 0:  # nothing has been sent yet
+        reason = FailureReason.PROVE_UNANSWERED
+        return enter(found, context, Phase.ROLLING_BACK, reason=reason, detail=questions.STRUCK)
+    if context.settings.probe == "off":
+        return found, (questions.commit(found, context),)
+    return questions.try_both(found, context)
 
 
 def as_found(found: Rotation, store: Store) -> Rotation:
@@ -146,9 +160,8 @@ def _prove(found: Rotation, store: Store, context: Context) -> Step:
     """A dead-man's switch does not outlive a power cut; one that has struck leaves the old
     pair active."""
     if not _is_active(found, store):
-        detail = "the dead-man's switch went back to the old pair"
         reason = FailureReason.PROVE_UNANSWERED
-        return enter(found, context, Phase.ROLLING_BACK, reason=reason, detail=detail)
+        return enter(found, context, Phase.ROLLING_BACK, reason=reason, detail=questions.STRUCK)
     found, then = ask(found, context)
     return found, (questions.arming(found, context), *then)
 
@@ -172,9 +185,18 @@ def _roll_back(found: Rotation, store: Store, context: Context) -> Step:
     told_since = journal.session is not None and journal.session != context.session
     if store.current == journal.old_slot and told_since:
         return enter(found, context, Phase.FAILED)
-    if journal.session is None and store.current != journal.old_slot:
-        # Activated and not told of it, the nucleus may have found the new pair at a start.
+    if store.current != journal.old_slot:
+        # The nucleus may have found the new pair at its start, told of it or not.
         found = replace(found, journal=replace(journal, session=context.session))
+    return ask(found, context)
+
+
+def _report_failure(found: Rotation, store: Store, context: Context) -> Step:
+    """A failure is reported over the pair that is kept, and that one has to be active."""
+    journal = found.journal
+    if journal.session is not None and _is_active(found, store):
+        reason, detail = journal.reason, journal.detail
+        return enter(found, context, Phase.ROLLING_BACK, reason=reason, detail=detail)
     return ask(found, context)
 
 
@@ -207,5 +229,5 @@ _RESUMPTIONS: Mapping[Phase, _Resumption] = {
     Phase.COMMITTING: _Resumption(_commit, may_give_up=False),
     Phase.COMMITTED: _Resumption(_report_success, may_give_up=False),
     Phase.ROLLING_BACK: _Resumption(_roll_back, may_give_up=False),
-    Phase.FAILED: _Resumption(_again, may_give_up=False),
+    Phase.FAILED: _Resumption(_report_failure, may_give_up=False),
 }

@@ -175,6 +175,7 @@ TABLE: Mapping[Signal, Row] = {
         {
             **_in((P.PROBING,), transitions.after_probe, P.PROBING, P.SWITCHING, P.FAILED),
             **_in((P.COMMITTING,), transitions.which_is_right, P.COMMITTING, P.ROLLING_BACK),
+            **_in((P.FAILED,), transitions.after_all, P.FAILED, P.COMMITTED),
             **_in((P.IDLE,), transitions.without_journal),
         },
         "the rotation was given up meanwhile",
@@ -186,7 +187,6 @@ TABLE: Mapping[Signal, Row] = {
         {
             **_in((P.SWITCHING,), transitions.reconnect),
             **_in((P.ROLLING_BACK,), transitions.back, P.ROLLING_BACK, P.FAILED),
-            **_in((P.COMMITTING,), transitions.send_commit),
             **_in((P.COMMITTED,), transitions.tell_committed),
             **_in((P.IDLE,), transitions.tell),
         },
@@ -217,6 +217,7 @@ TABLE: Mapping[Signal, Row] = {
     ),
     Signal.STEP_FAILED: Row(
         {
+            **_in((P.IDLE,), transitions.not_tried),
             **_in((P.PREPARING, P.STAGED), transitions.step_failed, *_GIVE_UP),
             **_in((P.SWITCHING,), transitions.reconnect_failed, *_HARDER),
             **_in((P.ROLLING_BACK,), transitions.back_failed, P.ROLLING_BACK, P.FAILED),
@@ -240,7 +241,7 @@ TABLE: Mapping[Signal, Row] = {
             **_in((P.REQUESTING,), transitions.fail(FailureReason.CREATE_UNANSWERED), *_GIVE_UP),
             **_in((P.SWITCHING,), transitions.not_restarted, *_HARDER),
             **_in((P.PROVING,), transitions.fail(FailureReason.PROVE_UNANSWERED), *_GO_BACK),
-            **_in((P.COMMITTING,), transitions.try_both),
+            **_in((P.COMMITTING, P.FAILED), transitions.try_both),
         },
         "these have no end but an answer",
     ),

@@ -96,7 +96,8 @@ def claim(rotation: Rotation, event: Event, context: Context) -> Step:
     if rotation.store is None and (not rotation.survey_problem or execution.status != "QUEUED"):
         # Asked for again once the device has been looked at: its journal may know of this job.
         return rotation, ()
-    rotation = replace(rotation, version=execution.version_number)
+    taken_up = rotation.store is not None
+    rotation = replace(rotation, version=execution.version_number, taken_up=taken_up)
     claimed = enter(rotation, context, Phase.CLAIMING, job_id=execution.job_id)
     if rotation.store is None:
         detail = rotation.survey_problem
@@ -119,6 +120,7 @@ def give_up_lost(claimed: Rotation, store: Store, context: Context) -> Step:
         old_slot=store.current,
         new_slot=other(store.current),
         old_certificate_id=store.in_use,
+        certificate_id=store.slots[other(store.current)].certificate_id,
         session=context.session,
         reason=reason,
         detail=detail[:200],
@@ -242,14 +244,9 @@ def commit(rotation: Rotation, event: Event, context: Context) -> Step:
 
 
 def make_sure(rotation: Rotation, event: Event, context: Context) -> Step:
-    """The dead-man's switch may have struck just before it was disarmed."""
-    return rotation, (effects.Activate(rotation.journal.new_slot or ""),)
-
-
-def send_commit(rotation: Rotation, event: Event, context: Context) -> Step:
-    if only(event, events.Activated).slot != rotation.journal.new_slot:
-        return rotation, ()
-    return rotation, (questions.commit(rotation, context),)
+    """The dead-man's switch may have struck just before it was disarmed: the store is looked at
+    (core/recovery.py) before the commit is sent."""
+    return questions.survey(rotation, context)
 
 
 def which_is_right(rotation: Rotation, event: Event, context: Context) -> Step:
@@ -259,6 +256,15 @@ def which_is_right(rotation: Rotation, event: Event, context: Context) -> Step:
     lines = (rotation_lines.probe_line(new), rotation_lines.probe_line(old))
     if new.verdict == "refused" and old.verdict == "accepted":
         rotation, then = failed(rotation, context, FailureReason.CERTIFICATE_REFUSED, new.detail)
+    elif old.verdict == "accepted" and questions.is_back(rotation):
+        reason = FailureReason.PROVE_UNANSWERED
+        rotation, then = failed(rotation, context, reason, questions.STRUCK)
+    elif questions.is_back(rotation):
+        # The certificates do not say: the answer to a commit over the old connection does.
+        rotation, then = (
+            questions.later(rotation, context),
+            (questions.commit(rotation, context),),
+        )
     else:
         rotation, then = ask(rotation, context)
     return rotation, (*lines, *then)
@@ -290,6 +296,8 @@ def back(rotation: Rotation, event: Event, context: Context) -> Step:
 
 
 def is_back(rotation: Rotation, event: Event, context: Context) -> Step:
+    if rotation.store is not None and not questions.is_back(rotation):
+        return rotation, ()  # it was told of the new pair, just before that was given up
     if only(event, events.Reconnected).restarts_us and rotation.tries < MAX_RECONNECTS:
         return questions.awaiting_restart(rotation, context), ()
     return enter(rotation, context, Phase.FAILED)
@@ -301,6 +309,18 @@ def back_failed(rotation: Rotation, event: Event, context: Context) -> Step:
     if only(event, events.StepFailed).step == "Reconnect" and rotation.tries >= MAX_RECONNECTS:
         return enter(rotation, context, Phase.FAILED)
     return questions.later(rotation, context), ()
+
+
+def after_all(rotation: Rotation, event: Event, context: Context) -> Step:
+    """Nobody hears of the failure: the commit may have arrived all the same, and the old
+    certificate have gone with the job."""
+    probed = only(event, events.Probed)
+    new, old = probed.of(rotation.journal.new_slot), probed.of(rotation.journal.old_slot)
+    lines = (rotation_lines.probe_line(new), rotation_lines.probe_line(old))
+    if new.verdict != "accepted" or old.verdict != "refused":
+        return rotation, lines
+    rotation, then = enter(rotation, context, Phase.COMMITTED, reason=None, detail="")
+    return rotation, (*lines, effects.Activate(new.slot), *then)
 
 
 def done(rotation: Rotation, event: Event, context: Context) -> Step:
@@ -323,7 +343,8 @@ def without_journal(rotation: Rotation, event: Event, context: Context) -> Step:
     lines = tuple(rotation_lines.probe_line(result) for result in probed.results)
     if in_use.verdict == "refused" and spare.verdict == "accepted":
         return rotation, (*lines, effects.Activate(spare.slot))
-    if in_use.verdict != "accepted":
+    if in_use.verdict != "accepted" or spare.verdict != "refused":
+        # The job, which nobody remembers, may yet end, and take one of the two with it.
         rotation = questions.survey_later(replace(rotation, taken_up=False), context)
     return rotation, (*lines, effects.EndRotator())
 
@@ -344,6 +365,13 @@ def told_committed(rotation: Rotation, event: Event, context: Context) -> Step:
     if only(event, events.Reconnected).restarts_us:
         return questions.awaiting_restart(rotation, context), ()
     return ask(rotation, context)
+
+
+def not_tried(rotation: Rotation, event: Event, context: Context) -> Step:
+    """Without its journal, a device whose pairs could not be tried tries them again."""
+    if rotation.lost:
+        rotation = questions.survey_later(replace(rotation, taken_up=False), context)
+    return rotation, (effects.EndRotator(),)
 
 
 def rest(rotation: Rotation, event: Event, context: Context) -> Step:
