@@ -20,7 +20,7 @@ from certkeeper.core.events import Event, JournalNotSaved, Moment, Surveyed, Sur
 from certkeeper.core.link import Link
 from certkeeper.core.monitor import Monitor, Rules
 from certkeeper.core.policy import Policy, Terms
-from certkeeper.core.questions import Context, Rotation
+from certkeeper.core.rotation_state import Context, Rotation
 
 #: The wall clock is looked at this often, so that a jump or a resume is noticed.
 LONGEST_WAIT = 60.0

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from certkeeper.core import effects, journal, questions, recovery, rotation, signals
+from certkeeper.core import asking, effects, journal, recovery, rotation, signals
 from certkeeper.core.effects import Effect
 from certkeeper.core.events import (
     Event,
@@ -20,8 +20,8 @@ from certkeeper.core.events import (
     UpdateAnnounced,
 )
 from certkeeper.core.journal import Journal, Phase
-from certkeeper.core.questions import Context, Rotation
 from certkeeper.core.rotation import TABLE
+from certkeeper.core.rotation_state import Context, Rotation
 from certkeeper.core.settings import Settings
 from certkeeper.core.signals import Signal
 from tests.core.rotation_cloud import THING
@@ -128,7 +128,7 @@ class Process:
 
 def signal_of(before: Rotation, event: Event, context: Context) -> Signal | None:
     """What rotation.step makes of an event."""
-    if isinstance(event, UpdateAnnounced) or questions.survey_is_due(before, event, context):
+    if isinstance(event, UpdateAnnounced) or asking.survey_is_due(before, event, context):
         return None
-    heard, signal = questions.heard(before, event, context)
+    heard, signal = asking.heard(before, event, context)
     return signal or signals.of(event, before.journal.job_id, heard.token(context))

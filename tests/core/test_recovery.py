@@ -8,11 +8,12 @@ from datetime import UTC, datetime
 import pytest
 
 from certkeeper.core import effects, events, journal, recovery
+from certkeeper.core.asking import MAX_STARTS, PAUSE
 from certkeeper.core.effects import Effect, Log
 from certkeeper.core.events import Moment, ProbeResult
 from certkeeper.core.journal import Journal, Phase
-from certkeeper.core.questions import MAX_STARTS, PAUSE, Context, Rotation
 from certkeeper.core.rotation import must_be_saved, step
+from certkeeper.core.rotation_state import Context, Rotation
 from certkeeper.core.settings import Settings
 from certkeeper.core.store import Slot, Store
 from rotation_protocol.reasons import FailureReason

@@ -9,10 +9,11 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from certkeeper.core import effects, events, rotation
+from certkeeper.core.asking import at_entry
 from certkeeper.core.effects import Effect
 from certkeeper.core.events import Event, Moment, Tick
 from certkeeper.core.journal import Journal, Phase
-from certkeeper.core.questions import Context, Rotation, at_entry
+from certkeeper.core.rotation_state import Context, Rotation
 from certkeeper.core.settings import Settings
 from certkeeper.core.signals import Signal
 from certkeeper.core.store import Slot, Store

@@ -12,17 +12,18 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Callable
 
-from certkeeper.core import effects, events, questions
+from certkeeper.core import asking, effects, events, questions
+from certkeeper.core.asking import ask, at_entry, enter
 from certkeeper.core.effects import Effect, Log
 from certkeeper.core.journal import Journal, JournalError, Phase, decode
-from certkeeper.core.questions import Context, Rotation, Step, ask, at_entry, enter
+from certkeeper.core.rotation_state import Context, Rotation, Step
 from certkeeper.core.store import SLOTS, Slot, Store, other
 from rotation_protocol.reasons import FailureReason
 
 
 def begun(context: Context) -> Step:
     """The rotation of a process that begins: first, the device is looked at."""
-    return questions.survey(Rotation(), context)
+    return asking.survey(Rotation(), context)
 
 
 def on_survey(
@@ -30,7 +31,7 @@ def on_survey(
 ) -> Step:
     """A look at the device: the first one takes up what the journal says."""
     if isinstance(event, events.SurveyFailed):
-        failed = questions.survey_later(replace(found, survey_problem=event.reason), context)
+        failed = asking.survey_later(replace(found, survey_problem=event.reason), context)
         log = Log("survey-failed", {"reason": event.reason}, effects.WARN)
         return failed, (log, effects.EndRotator())
     found = replace(found, survey_at=None, survey_problem="")
@@ -47,10 +48,10 @@ def _look_before_commit(found: Rotation, store: Store, context: Context) -> Step
         return found, (questions.commit(found, context),)
     if found.journal.starts == 0:  # nothing has been sent yet
         reason = FailureReason.PROVE_UNANSWERED
-        return enter(found, context, Phase.ROLLING_BACK, reason=reason, detail=questions.STRUCK)
+        return enter(found, context, Phase.ROLLING_BACK, reason=reason, detail=asking.STRUCK)
     if context.settings.probe == "off":
         return found, (questions.commit(found, context),)
-    return questions.try_both(found, context)
+    return asking.try_both(found, context)
 
 
 def as_found(found: Rotation, store: Store) -> Rotation:
@@ -76,7 +77,7 @@ def resume(found: Rotation, store: Store, context: Context) -> Step:
     details = {"phase": journal.phase.value, "job": journal.job_id, "start": journal.starts + 1}
     log = Log("rotation-resumed", details, effects.WARN)
     resumption = _RESUMPTIONS[journal.phase]
-    if resumption.may_give_up and journal.starts >= questions.MAX_STARTS:
+    if resumption.may_give_up and journal.starts >= asking.MAX_STARTS:
         detail = f"started {journal.starts} times while {journal.phase.value}"
         resumed, then = enter(
             resumed,
@@ -161,7 +162,7 @@ def _prove(found: Rotation, store: Store, context: Context) -> Step:
     pair active."""
     if not _is_active(found, store):
         reason = FailureReason.PROVE_UNANSWERED
-        return enter(found, context, Phase.ROLLING_BACK, reason=reason, detail=questions.STRUCK)
+        return enter(found, context, Phase.ROLLING_BACK, reason=reason, detail=asking.STRUCK)
     found, then = ask(found, context)
     return found, (questions.arming(found, context), *then)
 
@@ -170,7 +171,7 @@ def _commit(found: Rotation, store: Store, context: Context) -> Step:
     """With the old pair active, the certificates say which one the cloud has kept."""
     if _is_active(found, store):
         return ask(found, context)
-    return questions.try_both(found, context)
+    return asking.try_both(found, context)
 
 
 def _report_success(found: Rotation, store: Store, context: Context) -> Step:

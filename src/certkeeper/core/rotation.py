@@ -24,11 +24,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
-from certkeeper.core import effects, events, questions, rotation_lines, signals, transitions
+from certkeeper.core import asking, effects, events, rotation_lines, signals, switching, transitions
 from certkeeper.core.effects import Effect, Log
 from certkeeper.core.events import Event
 from certkeeper.core.journal import Journal, Phase
-from certkeeper.core.questions import Context, Rotation, Step
+from certkeeper.core.rotation_state import Context, Rotation, Step
 from certkeeper.core.signals import Signal
 from certkeeper.core.transitions import BEFORE_SWITCH, Handler
 from rotation_protocol.reasons import FailureReason
@@ -61,9 +61,9 @@ def step(rotation: Rotation, event: Event, context: Context) -> Step:
     """
     if isinstance(event, events.UpdateAnnounced):
         return rotation, _defer(rotation, event)
-    if questions.survey_is_due(rotation, event, context):
-        return questions.survey(rotation, context)
-    rotation, signal = questions.heard(rotation, event, context)
+    if asking.survey_is_due(rotation, event, context):
+        return asking.survey(rotation, context)
+    rotation, signal = asking.heard(rotation, event, context)
     if signal is None:
         signal = signals.of(event, rotation.journal.job_id, rotation.token(context))
     if signal is None:
@@ -99,7 +99,7 @@ def _defer(rotation: Rotation, event: events.UpdateAnnounced) -> tuple[Effect, .
         return ()
     details = {"deployment": event.deployment_id, "phase": rotation.journal.phase.value}
     log = Log("deployment-deferred", details)
-    return (effects.DeferUpdate(event.deployment_id, questions.DEFER_MILLISECONDS), log)
+    return (effects.DeferUpdate(event.deployment_id, asking.DEFER_MILLISECONDS), log)
 
 
 # -- the table ------------------------------------------------------------------------------
@@ -120,14 +120,14 @@ TABLE: Mapping[Signal, Row] = {
         "it is asked for again when this one has ended",
     ),
     Signal.JOB_LIVES: Row(
-        _in((P.PROVING,), transitions.commit, P.COMMITTING),
+        _in((P.PROVING,), switching.commit, P.COMMITTING),
         "only over the new connection it proves anything",
     ),
     Signal.JOB_DOUBTED: Row(
         {
             **_in((*BEFORE_SWITCH, P.SWITCHING, P.PROVING), transitions.inquire),
             # The job's end may have taken the new certificate's right to ask for the commit.
-            **_in((P.COMMITTING,), transitions.try_both),
+            **_in((P.COMMITTING,), switching.try_both),
         },
         "the answer to the report says how the job stands",
     ),
@@ -136,14 +136,14 @@ TABLE: Mapping[Signal, Row] = {
             **_in((P.CLAIMING,), transitions.not_ours, P.IDLE),
             **_in(BEFORE_SWITCH[1:], transitions.job_gone, *_GIVE_UP),
             **_in((P.SWITCHING, P.PROVING), transitions.job_gone, *_GO_BACK),
-            **_in(REPORTING, transitions.done, P.IDLE),
+            **_in(REPORTING, switching.done, P.IDLE),
         },
         "a commit may have arrived before: its answer decides",
     ),
     Signal.UPDATE_TAKEN: Row(
         {
             **_in((P.CLAIMING,), transitions.prepare, P.PREPARING),
-            **_in(REPORTING, transitions.done, P.IDLE),
+            **_in(REPORTING, switching.done, P.IDLE),
         },
         "no other phase sends one",
     ),
@@ -153,7 +153,7 @@ TABLE: Mapping[Signal, Row] = {
     Signal.UPDATE_REFUSED: Row(
         {
             **_in((P.CLAIMING,), transitions.not_ours, P.IDLE),
-            **_in(REPORTING, transitions.done, P.IDLE),
+            **_in(REPORTING, switching.done, P.IDLE),
         },
         "no other phase sends one",
     ),
@@ -174,54 +174,54 @@ TABLE: Mapping[Signal, Row] = {
     Signal.PROBED: Row(
         {
             **_in((P.PROBING,), transitions.after_probe, P.PROBING, P.SWITCHING, P.FAILED),
-            **_in((P.COMMITTING,), transitions.which_is_right, P.COMMITTING, P.ROLLING_BACK),
-            **_in((P.FAILED,), transitions.after_all, P.FAILED, P.COMMITTED),
-            **_in((P.IDLE,), transitions.without_journal),
+            **_in((P.COMMITTING,), switching.which_is_right, P.COMMITTING, P.ROLLING_BACK),
+            **_in((P.FAILED,), switching.after_all, P.FAILED, P.COMMITTED),
+            **_in((P.IDLE,), switching.without_journal),
         },
         "the rotation was given up meanwhile",
     ),
     Signal.ARMED: Row(
-        _in((P.SWITCHING,), transitions.activate), "armed again after a restart: that is all"
+        _in((P.SWITCHING,), switching.activate), "armed again after a restart: that is all"
     ),
     Signal.ACTIVATED: Row(
         {
-            **_in((P.SWITCHING,), transitions.reconnect),
-            **_in((P.ROLLING_BACK,), transitions.back, P.ROLLING_BACK, P.FAILED),
-            **_in((P.COMMITTED,), transitions.tell_committed),
-            **_in((P.IDLE,), transitions.tell),
+            **_in((P.SWITCHING,), switching.reconnect),
+            **_in((P.ROLLING_BACK,), switching.back, P.ROLLING_BACK, P.FAILED),
+            **_in((P.COMMITTED,), switching.tell_committed),
+            **_in((P.IDLE,), switching.tell),
         },
         "the rotation was given up meanwhile",
     ),
     Signal.RECONNECTED: Row(
         {
-            **_in((P.COMMITTED,), transitions.told_committed),
-            **_in((P.SWITCHING,), transitions.prove, P.SWITCHING, P.PROVING),
-            **_in((P.ROLLING_BACK,), transitions.is_back, P.ROLLING_BACK, P.FAILED),
+            **_in((P.COMMITTED,), switching.told_committed),
+            **_in((P.SWITCHING,), switching.prove, P.SWITCHING, P.PROVING),
+            **_in((P.ROLLING_BACK,), switching.is_back, P.ROLLING_BACK, P.FAILED),
         },
         "the rotation was given up meanwhile",
     ),
     Signal.DISARMED: Row(
-        _in((P.COMMITTING,), transitions.make_sure), "after the end of a rotation: that is all"
+        _in((P.COMMITTING,), switching.make_sure), "after the end of a rotation: that is all"
     ),
     Signal.COMMITTED: Row(
-        _in((P.COMMITTING,), transitions.committed, P.COMMITTED), "it has come before, or too late"
+        _in((P.COMMITTING,), switching.committed, P.COMMITTED), "it has come before, or too late"
     ),
     Signal.OTHER_PRINCIPAL: Row(
-        _in((P.COMMITTING,), transitions.other_principal, *_HARDER), "nobody asks any more"
+        _in((P.COMMITTING,), switching.other_principal, *_HARDER), "nobody asks any more"
     ),
     Signal.COMMIT_REFUSED: Row(
-        _in((P.COMMITTING,), transitions.commit_refused, *_GO_BACK), "nobody asks any more"
+        _in((P.COMMITTING,), switching.commit_refused, *_GO_BACK), "nobody asks any more"
     ),
     Signal.WIPED: Row(
-        _in((P.IDLE,), transitions.rest), "a slot is emptied before a new key comes into it"
+        _in((P.IDLE,), switching.rest), "a slot is emptied before a new key comes into it"
     ),
     Signal.STEP_FAILED: Row(
         {
-            **_in((P.IDLE,), transitions.not_tried),
+            **_in((P.IDLE,), switching.not_tried),
             **_in((P.PREPARING, P.STAGED), transitions.step_failed, *_GIVE_UP),
-            **_in((P.SWITCHING,), transitions.reconnect_failed, *_HARDER),
-            **_in((P.ROLLING_BACK,), transitions.back_failed, P.ROLLING_BACK, P.FAILED),
-            **_in((P.PROBING, P.COMMITTING), transitions.stay),
+            **_in((P.SWITCHING,), switching.reconnect_failed, *_HARDER),
+            **_in((P.ROLLING_BACK,), switching.back_failed, P.ROLLING_BACK, P.FAILED),
+            **_in((P.PROBING, P.COMMITTING), switching.stay),
         },
         "what was tidied up or armed again can wait",
     ),
@@ -234,14 +234,14 @@ TABLE: Mapping[Signal, Row] = {
         },
         "what follows these may begin unsaved",
     ),
-    Signal.TRY_AGAIN: Row(_in(tuple(P), transitions.again), "there is no other phase"),
+    Signal.TRY_AGAIN: Row(_in(tuple(P), switching.again), "there is no other phase"),
     Signal.OUT_OF_TIME: Row(
         {
             **_in((P.CLAIMING,), transitions.not_ours, P.IDLE),
             **_in((P.REQUESTING,), transitions.fail(FailureReason.CREATE_UNANSWERED), *_GIVE_UP),
-            **_in((P.SWITCHING,), transitions.not_restarted, *_HARDER),
+            **_in((P.SWITCHING,), switching.not_restarted, *_HARDER),
             **_in((P.PROVING,), transitions.fail(FailureReason.PROVE_UNANSWERED), *_GO_BACK),
-            **_in((P.COMMITTING, P.FAILED), transitions.try_both),
+            **_in((P.COMMITTING, P.FAILED), switching.try_both),
         },
         "these have no end but an answer",
     ),

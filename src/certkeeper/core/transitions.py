@@ -1,7 +1,8 @@
-"""What a rotation does at each of its transitions: the handlers of the table's rules.
+"""What a rotation does before the switch, and when it fails: handlers of the table's rules.
 
 Each takes the rotation, the event and the context, and gives the rotation as it is then and
-what to do. When one of them is asked is in core/rotation.py.
+what to do. When one of them is asked is in core/rotation.py; those from the switch on are in
+core/switching.py.
 """
 
 from __future__ import annotations
@@ -9,11 +10,12 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Callable, TypeVar
 
-from certkeeper.core import effects, events, questions, rotation_lines, signals
+from certkeeper.core import asking, effects, events, questions, rotation_lines, signals
+from certkeeper.core.asking import ask, enter
 from certkeeper.core.effects import Log
 from certkeeper.core.events import Event
 from certkeeper.core.journal import Phase
-from certkeeper.core.questions import MAX_RECONNECTS, Context, Rotation, Step, ask, enter
+from certkeeper.core.rotation_state import Context, Rotation, Step
 from certkeeper.core.store import Store, other
 from rotation_protocol.reasons import FailureReason
 
@@ -63,7 +65,7 @@ def not_saved(rotation: Rotation, event: Event, context: Context) -> Step:
     before, wanted = rotation.journal, unsaved.wanted
     leads_back = wanted.phase is Phase.ROLLING_BACK
     if before.phase is Phase.COMMITTING and not leads_back:
-        return questions.later(rotation, context), ()  # the cloud may have committed
+        return asking.later(rotation, context), ()  # the cloud may have committed
     idle = before.phase is Phase.IDLE
     known = wanted if idle else replace(wanted, phase=before.phase, session=before.session)
     reason, detail = wanted.reason, wanted.detail
@@ -73,9 +75,9 @@ def not_saved(rotation: Rotation, event: Event, context: Context) -> Step:
     rotation = replace(rotation, journal=known, taken_up=True)
     rotation, then = failed(rotation, context, reason, detail)
     if anew and rotation.journal.phase is Phase.ROLLING_BACK:
-        rotation, then = questions.held_back(rotation, context), then[:1]
+        rotation, then = asking.held_back(rotation, context), then[:1]
     if rotation.store is None:
-        rotation, look = questions.survey(rotation, context)
+        rotation, look = asking.survey(rotation, context)
         then = (*then, *look)
     return rotation, then
 
@@ -91,7 +93,7 @@ def claim(rotation: Rotation, event: Event, context: Context) -> Step:
         if isinstance(event, events.JobNotified):
             # It may be late, and the job begun before the last restart: what is true is asked.
             return ask(rotation, context)
-        if not questions.is_answer(rotation, event, context):
+        if not asking.is_answer(rotation, event, context):
             return rotation, ()
     if rotation.store is None and (not rotation.survey_problem or execution.status != "QUEUED"):
         # Asked for again once the device has been looked at: its journal may know of this job.
@@ -182,8 +184,8 @@ def after_probe(rotation: Rotation, event: Event, context: Context) -> Step:
     if result.verdict == "accepted":
         rotation, then = enter(rotation, context, Phase.SWITCHING)
         return rotation, (log, *then)
-    if not questions.probing_is_over(rotation, result, context):
-        return questions.later(rotation, context), (log,)
+    if not asking.probing_is_over(rotation, result, context):
+        return asking.later(rotation, context), (log,)
     if result.verdict == "refused":
         rotation, then = failed(rotation, context, FailureReason.PROBE_REFUSED, result.detail)
     elif context.settings.probe == "preferred":
@@ -193,189 +195,7 @@ def after_probe(rotation: Rotation, event: Event, context: Context) -> Step:
     return rotation, (log, *then)
 
 
-# -- the switch and its proof ----------------------------------------------------------
-
-
-def activate(rotation: Rotation, event: Event, context: Context) -> Step:
-    return rotation, (effects.Activate(rotation.journal.new_slot or ""),)
-
-
-def reconnect(rotation: Rotation, event: Event, context: Context) -> Step:
-    if only(event, events.Activated).slot != rotation.journal.new_slot:
-        return rotation, ()
-    return rotation, (effects.Reconnect(rotation.journal.reconnects),)
-
-
-def prove(rotation: Rotation, event: Event, context: Context) -> Step:
-    """A restart of the nucleus ends this process too: the next one goes on from there."""
-    if only(event, events.Reconnected).restarts_us:
-        return questions.awaiting_restart(rotation, context), ()
-    return enter(rotation, context, Phase.PROVING)
-
-
-def reconnect_failed(rotation: Rotation, event: Event, context: Context) -> Step:
-    failure = only(event, events.StepFailed)
-    if failure.step == "Reconnect":
-        return reconnect_harder(rotation, context, failure.detail)
-    if rotation.journal.reconnects == rotation.journal.starts == 0:
-        # The nucleus was never told of the new pair, and need not be told of the old one.
-        rotation = replace(rotation, journal=replace(rotation.journal, session=None))
-    return step_failed(rotation, event, context)
-
-
-def not_restarted(rotation: Rotation, event: Event, context: Context) -> Step:
-    return reconnect_harder(rotation, context, "it was told to, and was not restarted")
-
-
-def other_principal(rotation: Rotation, event: Event, context: Context) -> Step:
-    return reconnect_harder(rotation, context, "the cloud sees another certificate in use")
-
-
-def reconnect_harder(rotation: Rotation, context: Context, why: str) -> Step:
-    """The switch once more, the dead-man's switch armed again, by a stronger means."""
-    reconnects = rotation.journal.reconnects + 1
-    if reconnects >= MAX_RECONNECTS:
-        return failed(rotation, context, FailureReason.RECONNECT_FAILED, why)
-    return enter(rotation, context, Phase.SWITCHING, reconnects=reconnects)
-
-
-def commit(rotation: Rotation, event: Event, context: Context) -> Step:
-    return enter(rotation, context, Phase.COMMITTING)
-
-
-def make_sure(rotation: Rotation, event: Event, context: Context) -> Step:
-    """The dead-man's switch may have struck just before it was disarmed: the store is looked at
-    (core/recovery.py) before the commit is sent."""
-    return questions.survey(rotation, context)
-
-
-def which_is_right(rotation: Rotation, event: Event, context: Context) -> Step:
-    """No answer to the commit: the certificates themselves say which one the cloud kept."""
-    probed = only(event, events.Probed)
-    new, old = probed.of(rotation.journal.new_slot), probed.of(rotation.journal.old_slot)
-    lines = (rotation_lines.probe_line(new), rotation_lines.probe_line(old))
-    if new.verdict == "refused" and old.verdict == "accepted":
-        rotation, then = failed(rotation, context, FailureReason.CERTIFICATE_REFUSED, new.detail)
-    elif old.verdict == "accepted" and questions.is_back(rotation):
-        reason = FailureReason.PROVE_UNANSWERED
-        rotation, then = failed(rotation, context, reason, questions.STRUCK)
-    elif questions.is_back(rotation):
-        # The certificates do not say: the answer to a commit over the old connection does.
-        rotation, then = (
-            questions.later(rotation, context),
-            (questions.commit(rotation, context),),
-        )
-    else:
-        rotation, then = ask(rotation, context)
-    return rotation, (*lines, *then)
-
-
-def try_both(rotation: Rotation, event: Event, context: Context) -> Step:
-    return questions.try_both(rotation, context)
-
-
-def committed(rotation: Rotation, event: Event, context: Context) -> Step:
-    return enter(rotation, context, Phase.COMMITTED)
-
-
-def commit_refused(rotation: Rotation, event: Event, context: Context) -> Step:
-    said = only(event, events.CommitRejected).rejected
-    return failed(rotation, context, FailureReason.COMMIT_REJECTED, words(said))
-
-
-# -- going back, and the end --------------------------------------------------------------
-
-
-def back(rotation: Rotation, event: Event, context: Context) -> Step:
-    """The old pair is active; the nucleus has to be told only if it was told of the new one."""
-    if only(event, events.Activated).slot != rotation.journal.old_slot:
-        return rotation, ()
-    if rotation.journal.session is None:
-        return enter(rotation, context, Phase.FAILED)
-    return rotation, (effects.Reconnect(rotation.tries - 1),)
-
-
-def is_back(rotation: Rotation, event: Event, context: Context) -> Step:
-    if rotation.store is not None and not questions.is_back(rotation):
-        return rotation, ()  # it was told of the new pair, just before that was given up
-    if only(event, events.Reconnected).restarts_us and rotation.tries < MAX_RECONNECTS:
-        return questions.awaiting_restart(rotation, context), ()
-    return enter(rotation, context, Phase.FAILED)
-
-
-def back_failed(rotation: Rotation, event: Event, context: Context) -> Step:
-    """The files must be right, whatever it takes; a nucleus that cannot be told finds them at
-    its next start."""
-    if only(event, events.StepFailed).step == "Reconnect" and rotation.tries >= MAX_RECONNECTS:
-        return enter(rotation, context, Phase.FAILED)
-    return questions.later(rotation, context), ()
-
-
-def after_all(rotation: Rotation, event: Event, context: Context) -> Step:
-    """Nobody hears of the failure: the commit may have arrived all the same, and the old
-    certificate have gone with the job."""
-    probed = only(event, events.Probed)
-    new, old = probed.of(rotation.journal.new_slot), probed.of(rotation.journal.old_slot)
-    lines = (rotation_lines.probe_line(new), rotation_lines.probe_line(old))
-    if new.verdict != "accepted" or old.verdict != "refused":
-        return rotation, lines
-    rotation, then = enter(rotation, context, Phase.COMMITTED, reason=None, detail="")
-    return rotation, (*lines, effects.Activate(new.slot), *then)
-
-
-def done(rotation: Rotation, event: Event, context: Context) -> Step:
-    return questions.done(rotation, context)
-
-
-def again(rotation: Rotation, event: Event, context: Context) -> Step:
-    return ask(rotation, context)
-
-
-def stay(rotation: Rotation, event: Event, context: Context) -> Step:
-    """The question is asked again in a while."""
-    return questions.later(rotation, context), ()
-
-
-def without_journal(rotation: Rotation, event: Event, context: Context) -> Step:
-    """The journal is gone: the pair in use is left only if it is dead and the other is not."""
-    probed = only(event, events.Probed)
-    in_use, spare = probed.results
-    lines = tuple(rotation_lines.probe_line(result) for result in probed.results)
-    if in_use.verdict == "refused" and spare.verdict == "accepted":
-        return rotation, (*lines, effects.Activate(spare.slot))
-    if in_use.verdict != "accepted" or spare.verdict != "refused":
-        # The job, which nobody remembers, may yet end, and take one of the two with it.
-        rotation = questions.survey_later(replace(rotation, taken_up=False), context)
-    return rotation, (*lines, effects.EndRotator())
-
-
-def tell(rotation: Rotation, event: Event, context: Context) -> Step:
-    slot, store = only(event, events.Activated).slot, rotation.store
-    if store is not None:
-        in_use = store.slots[slot].certificate_id
-        rotation = replace(rotation, store=replace(store, current=slot, in_use=in_use))
-    return rotation, (effects.Reconnect(0),)
-
-
-def tell_committed(rotation: Rotation, event: Event, context: Context) -> Step:
-    return rotation, (effects.Reconnect(rotation.tries),)
-
-
-def told_committed(rotation: Rotation, event: Event, context: Context) -> Step:
-    if only(event, events.Reconnected).restarts_us:
-        return questions.awaiting_restart(rotation, context), ()
-    return ask(rotation, context)
-
-
-def not_tried(rotation: Rotation, event: Event, context: Context) -> Step:
-    """Without its journal, a device whose pairs could not be tried tries them again."""
-    if rotation.lost:
-        rotation = questions.survey_later(replace(rotation, taken_up=False), context)
-    return rotation, (effects.EndRotator(),)
-
-
-def rest(rotation: Rotation, event: Event, context: Context) -> Step:
-    return rotation, (effects.EndRotator(),)
+# -- for every handler -----------------------------------------------------------------
 
 
 def only(event: Event, kind: type[E]) -> E:
