@@ -23,6 +23,7 @@ import time
 import uuid
 from collections.abc import Callable, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -92,13 +93,12 @@ class Functions:
 
     def __enter__(self) -> Functions:
         self._before = {name: os.environ.get(name) for name in self._environment}
-        os.environ.update(self._environment)
-        try:
+        with ExitStack() as undone:
+            undone.callback(self._restore_environment)
+            os.environ.update(self._environment)
             self._handlers = {name: _load(each) for name, each in self._functions.items()}
-        except BaseException:
-            self._restore_environment()
-            raise
-        self._pool = ThreadPoolExecutor(self._workers, "lab-lambda")
+            self._pool = ThreadPoolExecutor(self._workers, "lab-lambda")
+            undone.pop_all()
         return self
 
     def __exit__(self, *_: object) -> None:

@@ -265,7 +265,7 @@ class MqttProxy:
         if self._classic:
             try:
                 await self._ask_for(topic_filter, qos, self._online)
-            except BaseException:
+            except BaseException:  # also where whoever waits is cancelled
                 with contextlib.suppress(ValueError):
                     self._subscriptions.remove(subscription)
                 raise
