@@ -14,7 +14,7 @@ import sys
 import tempfile
 from collections import Counter
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from lab.crash.points import Point, read_points
@@ -59,8 +59,16 @@ class Trial:
     run: Run
 
     def __call__(self, kill_before: int) -> Verdict:
+        """See sweep.Trial; the point is where it was killed in this run, not in the counted one."""
+        with tempfile.TemporaryDirectory(prefix="cklab-") as folder:
+            record = Path(folder) / "points"
+            verdict = self._verdict(kill_before, record)
+            points = read_points(record) if record.exists() else []
+        return replace(verdict, point=points[-1] if points else None)
+
+    def _verdict(self, kill_before: int, record: Path) -> Verdict:
         with Lab() as lab:
-            stage = _stage(lab, self.run, kill_before, None)
+            stage = _stage(lab, self.run, kill_before, record)
             stage.device.start()
             stage.wait_until_listening()
             job = stage.create_job()

@@ -236,3 +236,16 @@ def test_deployments_wait_for_a_rotation() -> None:
     _, todo = rotation.step(in_phase(Phase.PROVING), asked, context())
     assert any(isinstance(effect, effects.DeferUpdate) for effect in todo)
     assert rotation.step(in_phase(Phase.IDLE), asked, context())[1] == ()
+
+
+@pytest.mark.parametrize(
+    ("spare", "wiped"), [(Slot(True), True), (Slot(True, "x", True), False), (Slot(), False)]
+)
+def test_a_half_made_pair_is_removed_without_a_journal(spare: Slot, wiped: bool) -> None:
+    """A key whose certificate never came is of no use to anybody; a whole pair may be."""
+    store = replace(STORE, slots={"a": STORE.slots["a"], "b": spare})
+    found = in_phase(Phase.FAILED, store=store)
+    found = replace(found, journal=replace(found.journal, old_slot=None, new_slot=None))
+    taken = events.UpdateTaken("job-1", UpdateAccepted(found.token(context()), None))
+    _, todo = rotation.step(found, taken, context())
+    assert (effects.Wipe("b") in todo) == wiped

@@ -22,6 +22,7 @@ from certkeeper.core.questions import QUESTIONS
 from certkeeper.core.rotation_state import Context, Rotation, Step
 from certkeeper.core.settings import Settings
 from certkeeper.core.signals import Signal
+from certkeeper.core.store import other
 
 #: How often the nucleus is told to use another pair before that has failed.
 MAX_RECONNECTS = 3
@@ -208,6 +209,16 @@ def try_both(found: Rotation, context: Context) -> Step:
     return found, (effects.Probe(slots),)
 
 
+def _half_made(found: Rotation) -> str | None:
+    """The slot of a pair that was never whole: no journal needs to say whose it was."""
+    store = found.store
+    if store is None or store.current is None:
+        return None
+    spare = other(store.current)
+    slot = store.slots[spare]
+    return spare if slot.has_key and not slot.whole else None
+
+
 def done(found: Rotation, context: Context) -> Step:
     """The rotation is over, and reported: the pair that is of no more use is removed."""
     journal = found.journal
@@ -220,7 +231,7 @@ def done(found: Rotation, context: Context) -> Step:
     log = Log("rotation-succeeded" if succeeded else "rotation-failed", details, level)
     if found.store is not None:
         found = replace(found, store=replace(found.store, in_use=in_use))
-    unused = journal.old_slot if succeeded else journal.new_slot
+    unused = journal.old_slot if succeeded else journal.new_slot or _half_made(found)
     idle, asked = enter(found, context, Phase.IDLE)
     tidy = effects.EndRotator() if unused is None else effects.Wipe(unused)
     return idle, (log, tidy, *asked)
