@@ -20,7 +20,7 @@ test: $(VENV)/dev ## every test, and each scenario on one kind of nucleus
 	$(BIN)/python -m pytest
 
 scenarios: $(VENV)/dev ## every scenario on both kinds of nucleus (make test plays each on one)
-	CERTKEEPER_EVERY_SCENARIO=1 $(BIN)/python -m pytest tests/lab/test_scenarios_*.py
+	CERTKEEPER_EVERY_SCENARIO=1 $(BIN)/python -m pytest tests/lab/test_scenarios_*.py -n 4 --dist load
 
 test-py39: ## what ships, under a real Python 3.9 (PYTHON39=/path/to/python3.9)
 	sh tests/packaging/run_on_python39.sh $(PYTHON39)
