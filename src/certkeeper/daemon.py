@@ -4,7 +4,7 @@
 
 It waits for the next event or the next deadline, whichever comes first. What a step
 wants saved is saved before whatever follows from it; a journal that cannot be saved
-takes back the step that wanted it.
+takes back the step that wanted it, or is saved as soon as that is possible.
 """
 
 from __future__ import annotations
@@ -24,6 +24,8 @@ from certkeeper.core.rotation_state import Context, Rotation
 
 #: The wall clock is looked at this often, so that a jump or a resume is noticed.
 LONGEST_WAIT = 60.0
+#: A journal that is still to be saved is tried again this often.
+UNSAVED_WAIT = 5.0
 
 
 @dataclass(frozen=True)
@@ -70,6 +72,7 @@ class Daemon:
         self._monitor = monitor
         self._session = session
         self._rotation = Rotation()
+        self._saved = self._rotation.journal
         self._policy = Policy()
 
     def begin(self) -> None:
@@ -127,11 +130,15 @@ class Daemon:
         if isinstance(event, (Surveyed, SurveyFailed)):
             if isinstance(event, Surveyed):
                 self._world.journals.keep_in(event.store.folder)
-                self._rotation = recovery.as_found(self._rotation, event.store)
+                self._take_up(recovery.as_found(self._rotation, event.store))
             step = recovery.on_survey(self._rotation, event, context)
         else:
             step = rotation.step(self._rotation, event, context)
         self._write_down(*step, context)
+
+    def _take_up(self, found: Rotation) -> None:
+        if found is not self._rotation:
+            self._rotation, self._saved = found, found.journal
 
     def _write_down(self, wanted: Rotation, todo: tuple[Effect, ...], context: Context) -> None:
         """Save the journal, and only then do what follows from it."""
@@ -146,15 +153,17 @@ class Daemon:
             self._run(effect)
 
     def _save_journal(self, wanted: Rotation) -> str | None:
-        """Why the journal could not be saved; None if it was, or did not change."""
-        if wanted.journal == self._rotation.journal:
+        """Why the journal could not be saved; None if it was, or is saved already."""
+        if wanted.journal == self._saved:
             return None
         try:
             self._world.journals.save(wanted.journal)
         except ports.StoreError as error:
-            details = {"what": "journal", "reason": str(error)}
-            self._world.log.say("not-saved", details, effects.ERROR)
+            if wanted.journal != self._rotation.journal:
+                details = {"what": "journal", "reason": str(error)}
+                self._world.log.say("not-saved", details, effects.ERROR)
             return str(error)
+        self._saved = wanted.journal
         return None
 
     def _terms(self) -> Terms:
@@ -176,7 +185,8 @@ class Daemon:
             *(self._policy.wake_at(now), self._rotation.wake_at()),
         ]
         waits = [at - now.monotonic for at in wanted if at is not None]
-        return max(0.0, min([LONGEST_WAIT, *waits]))
+        longest = LONGEST_WAIT if self._rotation.journal == self._saved else UNSAVED_WAIT
+        return max(0.0, min([longest, *waits]))
 
     def _run(self, effect: Effect) -> None:
         world = self._world

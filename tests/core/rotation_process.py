@@ -53,6 +53,7 @@ class Process:
         self.session = session
         self.seen = seen
         self.rotation = Rotation()
+        self.saved = self.rotation.journal
         self.folder_known = False
         self.logs: list[effects.Log] = []
 
@@ -74,7 +75,9 @@ class Process:
         if isinstance(event, (Surveyed, SurveyFailed)):
             if isinstance(event, Surveyed):
                 self.folder_known = True
-                before = self.rotation = recovery.as_found(before, event.store)
+                before = recovery.as_found(before, event.store)
+                if before is not self.rotation:
+                    self.rotation, self.saved = before, before.journal
             step = recovery.on_survey(before, event, context)
         else:
             step = rotation.step(before, event, context)
@@ -98,12 +101,14 @@ class Process:
             self._run(effect)
 
     def _save(self, wanted: Rotation) -> str | None:
-        if wanted.journal == self.rotation.journal:
+        if wanted.journal == self.saved:
             return None
         self.around.point("before the journal is saved")
         assert journal.decode(journal.encode(wanted.journal)) == wanted.journal
         problem = "not known where" if not self.folder_known else self.around.save(wanted.journal)
         self.around.point("after the journal is saved")
+        if problem is None:
+            self.saved = wanted.journal
         return problem
 
     def _run(self, effect: Effect) -> None:
