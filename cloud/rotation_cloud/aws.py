@@ -20,9 +20,10 @@ from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from rotation_cloud.aws_errors import error_code, translated
+from rotation_cloud.bus import EventBridgeAudit, StepFunctions
 from rotation_cloud.issuers import IotIssuer, PrivateCaIssuer
 from rotation_cloud.ports import AwsError, Cloud, Execution, Issuer, NotFound, Throttled
-from rotation_cloud.table import Table
+from rotation_cloud.table import DocumentTable, Table
 
 _ATTEMPTS = 3
 _STRAY_PAGES, _STRAY_PAGE, _STRAYS = 4, 250, 50
@@ -79,8 +80,11 @@ def cloud(environment: Mapping[str, str]) -> Cloud:
             client("iot"), client("iot-jobs-data"), environment.get("JOB_TEMPLATE_ARN", "")
         ),
         records=Table(environment["TABLE_NAME"], client("dynamodb")),
+        documents=DocumentTable(environment["TABLE_NAME"], client("dynamodb")),
         answers=IotAnswers(client("iot-data")),
         notices=SnsNotices(client("sns"), environment["FAILURE_TOPIC_ARN"]),
+        audit=EventBridgeAudit(client("events"), environment["EVENT_BUS_NAME"]),
+        workflows=StepFunctions(client("stepfunctions"), environment.get("STATE_MACHINE_ARN", "")),
         clock=clock,
     )
 

@@ -6,11 +6,13 @@ decision depends on it. A certificate is named by its ARN, a thing by its name.
 
 from __future__ import annotations
 
-from collections.abc import Sequence, Set
+from collections.abc import Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 
+from rotation_cloud.documents import Document
 from rotation_cloud.records import Record
+from rotation_cloud.security_events import SecurityEvent
 
 
 class AwsError(Exception):
@@ -140,6 +142,18 @@ class Records(Protocol):
         """
 
 
+class Documents(Protocol):
+    """What is known beside the records, written only on condition (documents.py)."""
+
+    def get(self, thing: str, name: str) -> Document | None: ...
+
+    def write(self, document: Document) -> Document:
+        """As Records.write."""
+
+    def all(self, prefix: str) -> Iterator[Document]:
+        """Every document, of any thing, whose name begins so. Reads the whole table."""
+
+
 class Answers(Protocol):
     """Messages to devices."""
 
@@ -150,6 +164,23 @@ class Notices(Protocol):
     """Messages to people."""
 
     def tell(self, subject: str, message: dict[str, str]) -> None: ...
+
+
+class Audit(Protocol):
+    """Events for whoever watches. Recording never fails: what has happened has happened."""
+
+    def record(self, event: SecurityEvent) -> None: ...
+
+
+class Workflows(Protocol):
+    """The rotation workflow (cloud/statemachines)."""
+
+    def start(self, name: str, given: Mapping[str, Any]) -> None:
+        """Starts one. Raises AlreadyThere for another input under a name of the last 90 days;
+        with the same input, and while it runs, nothing happens."""
+
+    def end_task(self, token: str, result: Mapping[str, Any]) -> None:
+        """Wakes a workflow that waits with this token. Raises NotFound if none does any more."""
 
 
 class Clock(Protocol):
@@ -171,4 +202,7 @@ class Cloud:
     records: Records
     answers: Answers
     notices: Notices
+    documents: Documents
+    audit: Audit
+    workflows: Workflows
     clock: Clock

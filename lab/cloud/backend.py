@@ -152,6 +152,9 @@ class Backend:
                 )
         for topic in self._template.notification_topics():
             sns.create_topic(Name=topic["TopicName"])
+        events = self._account.client("events")
+        for bus in self._template.event_buses():
+            events.create_event_bus(Name=bus["Name"])
         iot = self._account.client("iot")
         for job_template in self._template.job_templates():
             iot.create_job_template(**_as_in_the_api(job_template))

@@ -31,6 +31,7 @@ _NAMED = {
     "AWS::DynamoDB::Table": ("TableName", "dynamodb", "table/"),
     "AWS::SNS::Topic": ("TopicName", "sns", ""),
     "AWS::SQS::Queue": ("QueueName", "sqs", ""),
+    "AWS::Events::EventBus": ("Name", "events", "event-bus/"),
     "AWS::IoT::JobTemplate": ("JobTemplateId", "iot", "jobtemplate/"),
 }
 _ARN_ATTRIBUTES = ("Arn", "TopicArn")
@@ -107,6 +108,10 @@ class Template:
     def notification_topics(self) -> list[dict[str, Any]]:
         """The resolved properties of each SNS topic, its name among them."""
         return self._described("AWS::SNS::Topic", "TopicName")
+
+    def event_buses(self) -> list[dict[str, Any]]:
+        """The resolved properties of each EventBridge bus, its name among them."""
+        return self._described("AWS::Events::EventBus", "Name")
 
     def job_templates(self) -> list[dict[str, Any]]:
         """The resolved properties of each job template, its id among them."""

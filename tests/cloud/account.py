@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Sequence, Set
+from collections.abc import Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 from rotation_cloud.create import public_key_of
+from rotation_cloud.documents import Document
 from rotation_cloud.ports import (
     AlreadyThere,
     Cloud,
@@ -20,6 +21,7 @@ from rotation_cloud.ports import (
     Refused,
 )
 from rotation_cloud.records import Record
+from rotation_cloud.security_events import SecurityEvent
 from rotation_protocol import topics
 from rotation_protocol.jobs import ROTATE
 from tests.cloud.disturbance import Hook, Watched, quiet
@@ -185,6 +187,59 @@ class Records:
         return written
 
 
+class Documents:
+    """ports.Documents."""
+
+    def __init__(self) -> None:
+        self.items: dict[tuple[str, str], Document] = {}
+
+    def get(self, thing: str, name: str) -> Document | None:
+        return self.items.get((thing, name))
+
+    def write(self, document: Document) -> Document:
+        known = self.items.get((document.thing, document.name))
+        if (known.version if known else 0) != document.version:
+            raise RecordChanged(document.name)
+        # As it comes back from a table: nothing is shared with whoever wrote it.
+        body = json.loads(json.dumps(dict(document.body)))
+        written = replace(document, body=body, version=document.version + 1)
+        self.items[document.thing, document.name] = written
+        return written
+
+    def all(self, prefix: str) -> Iterator[Document]:
+        yield from [one for one in self.items.values() if one.name.startswith(prefix)]
+
+
+class Audit:
+    """ports.Audit."""
+
+    def __init__(self) -> None:
+        self.events: list[SecurityEvent] = []
+
+    def record(self, event: SecurityEvent) -> None:
+        self.events.append(event)
+
+
+class Workflows:
+    """ports.Workflows: what was started, by its name, and the tasks that wait, by token."""
+
+    def __init__(self) -> None:
+        self.started: dict[str, dict[str, Any]] = {}
+        self.waiting: set[str] = set()
+        self.ended: list[tuple[str, dict[str, Any]]] = []
+
+    def start(self, name: str, given: Mapping[str, Any]) -> None:
+        assert 0 < len(name) <= 80
+        if self.started.setdefault(name, dict(given)) != dict(given):
+            raise AlreadyThere(name)
+
+    def end_task(self, token: str, result: Mapping[str, Any]) -> None:
+        if token not in self.waiting:
+            raise NotFound(token)
+        self.waiting.remove(token)
+        self.ended.append((token, dict(result)))
+
+
 class Answers:
     """ports.Answers: what the device got, as (accepted or rejected, fields)."""
 
@@ -234,6 +289,9 @@ class Account:
         self.records = Records()
         self.answers = Answers()
         self.notices = Notices()
+        self.documents = Documents()
+        self.audit = Audit()
+        self.workflows = Workflows()
         self.old = self.registry.add("old", attachment, policies)
         self.jobs.executions[THING, "job-1"] = RUNNING
 
@@ -245,6 +303,9 @@ class Account:
             records=self._watched("records"),
             answers=self._watched("answers"),
             notices=self._watched("notices"),
+            documents=self._watched("documents"),
+            audit=self.audit,
+            workflows=self._watched("workflows"),
             clock=self.clock,
         )
 

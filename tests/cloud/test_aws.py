@@ -63,6 +63,7 @@ def site() -> Iterator[Site]:
             "TOPIC_PREFIX": "certkeeper",
             "TABLE_NAME": "unused",
             "FAILURE_TOPIC_ARN": "unused",
+            "EVENT_BUS_NAME": "security-events",
         }
         cloud = replace(
             aws.cloud(environment),

@@ -1,4 +1,4 @@
-"""The records: the fake and DynamoDB behave alike."""
+"""The records and the documents: the fake and DynamoDB behave alike."""
 
 from __future__ import annotations
 
@@ -12,11 +12,13 @@ from botocore.exceptions import ReadTimeoutError
 from lab.account.account import Account
 from lab.timeline import Timeline
 from rotation_cloud import aws
+from rotation_cloud.documents import Document
 from rotation_cloud.ports import AwsError, RecordChanged
+from rotation_cloud.ports import Documents as DocumentsPort
 from rotation_cloud.ports import Records as RecordsPort
 from rotation_cloud.records import Record, State, Which
-from rotation_cloud.table import Table
-from tests.cloud.account import Records
+from rotation_cloud.table import DocumentTable, Table
+from tests.cloud.account import Documents, Records
 
 pytestmark = pytest.mark.xdist_group("cloud-records")
 
@@ -68,11 +70,20 @@ def dynamodb() -> Iterator[Any]:
 def records(request: pytest.FixtureRequest) -> RecordsPort:
     if request.param == "fake":
         return Records()
+    return Table("records", _emptied(request))
+
+
+@pytest.fixture(params=["fake", "dynamodb"])
+def documents(request: pytest.FixtureRequest) -> DocumentsPort:
+    return Documents() if request.param == "fake" else DocumentTable("records", _emptied(request))
+
+
+def _emptied(request: pytest.FixtureRequest) -> Any:
     client = request.getfixturevalue("dynamodb")
     for item in client.scan(TableName="records")["Items"]:
         key = {name: item[name] for name in ("thing", "jobId")}
         client.delete_item(TableName="records", Key=key)
-    return Table("records", client)
+    return client
 
 
 def test_every_field_has_a_value_of_its_own() -> None:
@@ -112,6 +123,39 @@ def test_second_writer_is_refused(records: RecordsPort) -> None:
     known = records.get(FULL.thing, FULL.job_id)
     assert known is not None
     assert known.lease == 9
+
+
+DOCUMENT = Document(
+    "press:7",
+    "#inventory",
+    {"days": -3, "ok": True, "names": ["a", {"b": "c"}], "none": None, "empty": ""},
+    expires_at=7,
+)
+
+
+def test_a_document_is_read_as_it_was_written(documents: DocumentsPort) -> None:
+    """With all that JSON may hold but fractions, and of two writers one wins."""
+    written = documents.write(DOCUMENT)
+    assert written == replace(DOCUMENT, version=1, writer=written.writer)
+    assert documents.get("press:7", "#inventory") == written
+    assert documents.get("press:7", "#other") is None
+    with pytest.raises(RecordChanged):
+        documents.write(replace(DOCUMENT, body={}))
+    again = documents.write(replace(written, body={}, expires_at=0))
+    assert documents.get("press:7", "#inventory") == again
+
+
+def test_documents_of_all_things(documents: DocumentsPort) -> None:
+    """Those whose name begins so, and no record."""
+    for thing, name in (("a", "#x#1"), ("b", "#x#2"), ("b", "#y")):
+        documents.write(Document(thing, name))
+    assert {(d.thing, d.name) for d in documents.all("#x#")} == {("a", "#x#1"), ("b", "#x#2")}
+
+
+def test_documents_and_records_never_meet(dynamodb: Any) -> None:
+    """A thing's records are its jobs', whatever else the table has of it."""
+    DocumentTable("records", dynamodb).write(Document("press-11", "#inventory"))
+    assert Table("records", dynamodb).of_thing("press-11") == []
 
 
 def test_expiry_is_left_out_while_there_is_none(dynamodb: Any) -> None:
