@@ -13,7 +13,7 @@ from lab.cloud_inbox import CloudInbox
 from lab.lab import Lab
 from lab.narration import narrate
 from lab.nucleus.recipe import Runtime
-from lab.scenarios.protocol import deactivate_when
+from lab.scenarios.issuance import deactivate_when
 from lab.scenarios.scenario import VerdictFailed
 from lab.scenarios.stage import CONFIGURATION, Stage
 from lab.scenarios.traffic import Held, to

@@ -13,7 +13,7 @@ from pathlib import Path
 from lab.account.authority import generate_private_key, private_key_pem
 from lab.nucleus.core_device import PROJECT
 from lab.nucleus.recipe import Runtime
-from lab.scenarios.protocol import FIRST, hold
+from lab.scenarios.endings import FIRST, hold
 from lab.scenarios.scenario import BOTH, require, scenario
 from lab.scenarios.stage import Stage
 
