@@ -92,6 +92,16 @@ echo "$request" | "$python" -m certkeeper inspect | grep -q '"pair": "matches"' 
 request='{"do":"sign","privateKeySource":"'$scratch'/v2/privKey.key","contents":["{}"]}'
 echo "$request" | "$python" -m certkeeper inspect | grep -q '"signatures"' || fail "sign"
 
+echo "making a new key and its request, as the rotating child does"
+{
+    printf '{"do":"survey","root":"%s","thingName":"press-7",' "$scratch/v2"
+    echo '"certificateFilePath":null,"privateKeyPath":null}'
+    echo '{"do":"prepare","keyAlgorithm":"same","signingAlgorithm":"auto"}'
+} | "$python" -m certkeeper rotate >answers || fail "rotate"
+grep -q 'BEGIN CERTIFICATE REQUEST' answers || fail "rotate: $(cat answers)"
+! grep -q 'PRIVATE KEY' answers || fail "rotate gave a key away"
+[ "$(stat -c %a "$scratch"/v2/certkeeper/b/private.key)" = 600 ] || fail "the new key's mode"
+
 echo "running until the first check, and stopping"
 mkdir "$scratch/work"
 env -u AWS_GG_NUCLEUS_DOMAIN_SOCKET_FILEPATH_FOR_COMPONENT -u SVCUID \
