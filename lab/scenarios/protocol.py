@@ -60,7 +60,9 @@ def _lost(name: str, outbound: bool, matches: traffic.Matches, sentence: str) ->
         stage.verdict(rotated=True, job=stage.rotate(timeout=100))
 
     play.__doc__ = sentence
-    scenario(PROTOCOL, name=name)(play)
+    # Waiting for an answer must not end before the question has been repeated, on any machine.
+    patient = {"commitTimeoutSeconds": 120, "deadManSeconds": 240}
+    scenario(PROTOCOL, name=name, device={"configuration": patient})(play)
 
 
 _lost(
