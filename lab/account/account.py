@@ -37,6 +37,7 @@ from lab.account.aws_environment import (
     aws_environment,
     only_aws_environment,
 )
+from lab.account.models import new_session
 from lab.account.moto_corrections import corrected_moto
 from lab.account.registry import AccountRegistry
 from lab.jobs.service import Jobs
@@ -126,6 +127,7 @@ class Account:
                 raise RuntimeError("this Account is not open: use it in a with statement")
             if service_name not in self._clients:
                 self._clients[service_name] = boto3.Session(
+                    botocore_session=new_session(),
                     aws_access_key_id=ACCESS_KEY_ID,
                     aws_secret_access_key=SECRET_ACCESS_KEY,
                     region_name=self.region,

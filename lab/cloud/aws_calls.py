@@ -16,10 +16,11 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 import boto3
-import botocore.session
 from botocore.awsrequest import AWSResponse
 from botocore.compat import HTTPHeaders
 from botocore.exceptions import ReadTimeoutError
+
+from lab.account.models import new_session
 
 Fault = Callable[[str, str, Mapping[str, Any]], str | None]
 Lost = Callable[[str, str, Mapping[str, Any]], bool]
@@ -55,7 +56,7 @@ class AwsCalls:
         self._before: boto3.Session | None = None
 
     def __enter__(self) -> AwsCalls:
-        session = botocore.session.Session()
+        session = new_session()
         session.register("before-parameter-build", self._parameters)
         # The stubs do not know that a handler may give the answer.
         session.register("before-call", self._call)  # type: ignore[arg-type]
