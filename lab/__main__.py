@@ -29,7 +29,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     one.add_argument("--runtime", choices=("classic", "lite", "both"), default="both")
     crash = commands.add_parser("crash", help="kill the component before each call of a rotation")
     crash.add_argument("--sample", type=int, metavar="N", help="only so many, evenly by kind")
-    crash.add_argument("--workers", type=int, default=4, metavar="N", help="default: 4; a trial mostly waits")
+    crash.add_argument("--workers", type=int, default=4, metavar="N", help="default: 4")
     commands.add_parser("bench", help="measure, and print the table of docs/benchmarks.md")
     options = parser.parse_args(arguments)
     # A terminated lab still closes what it opened.

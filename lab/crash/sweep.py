@@ -163,7 +163,7 @@ def main(trial: Trial, arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description="Kill before each point, and see what is left.")
     parser.add_argument("points", type=Path, help="as lab.crash.tracer --count wrote them")
     parser.add_argument("--sample", type=int, metavar="N", help="only so many, evenly by kind")
-    parser.add_argument("--workers", type=int, default=4, metavar="N", help="default: 4; a trial mostly waits")
+    parser.add_argument("--workers", type=int, default=4, metavar="N", help="default: 4")
     options = parser.parse_args(arguments)
     points = read_points(options.points)
     if options.sample is not None:
