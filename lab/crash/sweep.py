@@ -7,7 +7,6 @@ out what a device is.
 
 from __future__ import annotations
 
-import argparse
 import multiprocessing
 import re
 from collections import Counter
@@ -16,10 +15,9 @@ from concurrent.futures import Future, ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass, field
 from enum import Enum
-from pathlib import Path
 from typing import Protocol, TypeVar
 
-from lab.crash.points import Point, read_points
+from lab.crash.points import Point
 
 T = TypeVar("T")
 
@@ -136,7 +134,7 @@ def sweep(
     trial: Trial,
     points: Sequence[Point],
     *,
-    workers: int = 2,
+    workers: int = 4,
     say: Callable[[str], None] = print,
 ) -> Report:
     """Try each point, in so many worker processes, and say how it goes, line by line.
@@ -156,23 +154,6 @@ def sweep(
         finally:
             pool.shutdown(cancel_futures=True)
     return report
-
-
-def main(trial: Trial, arguments: Sequence[str] | None = None) -> int:
-    """The command line of a sweep with that trial: 0 if no point is bad, else 1."""
-    parser = argparse.ArgumentParser(description="Kill before each point, and see what is left.")
-    parser.add_argument("points", type=Path, help="as lab.crash.tracer --count wrote them")
-    parser.add_argument("--sample", type=int, metavar="N", help="only so many, evenly by kind")
-    parser.add_argument("--workers", type=int, default=4, metavar="N", help="default: 4")
-    options = parser.parse_args(arguments)
-    points = read_points(options.points)
-    if options.sample is not None:
-        points = sample(points, options.sample)
-    report = sweep(trial, points, workers=options.workers)
-    print(report.table())
-    for tried in report.bad:
-        print(tried)
-    return 1 if report.bad else 0
 
 
 def _verdict(future: Future[Verdict]) -> Verdict:

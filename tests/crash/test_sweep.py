@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from lab.crash.points import Point
-from lab.crash.sweep import Outcome, Report, Tried, Verdict, main, sample, sweep
+from lab.crash.sweep import Outcome, Report, Tried, Verdict, sample, sweep
 from lab.crash.tracer import KILLED
 from tests.crash.traced import Stage
 
@@ -53,22 +53,21 @@ def point(index: int, call: str = "write", target: str = "/a") -> Point:
     return Point(index, "daemon", "program", call, target)
 
 
-def test_a_careless_program_is_found_out(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    """The one point at which its file is empty is named, and the exit status is 1."""
-    record = tmp_path / "count"
-    record.write_text("".join(point(number).line() for number in range(1, 5)))
-    assert main(Careless(tmp_path), [str(record)]) == 1
-    *progress, heads, _, figures, bad = capsys.readouterr().out.splitlines()
+def test_a_careless_program_is_found_out(tmp_path: Path) -> None:
+    """The one point at which its file is empty is named."""
+    progress: list[str] = []
+    points = [point(number) for number in range(1, 5)]
+    report = sweep(Careless(tmp_path), points, say=progress.append)
     assert len(progress) == 4
+    heads, _, figures = report.table().splitlines()
     assert [cell.strip() for cell in heads.split("|")[1:-1]] == [
         *("points tried", "kept old", "took new", "recovered", "stuck", "bricked"),
         *("not reached", "no verdict"),
     ]
     assert [cell.strip() for cell in figures.split("|")[1:-1]] == list("41100110")
-    assert bad.startswith("point 2: daemon write ")
-    assert bad.endswith("/state: bricked")
+    (bad,) = report.bad
+    assert str(bad).startswith("point 2: daemon write ")
+    assert str(bad).endswith("/state: bricked")
 
 
 def test_trials_run_in_other_processes_and_may_fail() -> None:
