@@ -39,6 +39,7 @@ bench: $(VENV)/lab ## measure, and print docs/benchmarks.md's table
 lock: ## pin again what requirements/*.in name (needs uv)
 	uv pip compile -q --generate-hashes --universal --no-header --python-version 3.9.2 requirements/device.in -o requirements/device.txt
 	uv pip compile -q --generate-hashes --universal --no-header --python-version 3.11 requirements/lab.in -o requirements/lab.txt
+	uv pip compile -q --generate-hashes --universal --no-header --python-version 3.11 requirements/deploy.in -o requirements/deploy.txt
 	uv pip compile -q --generate-hashes --universal --no-header --python-version 3.11 requirements/dev.in -o requirements/dev.txt
 
 clean: ## remove what the commands above made
