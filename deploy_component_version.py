@@ -59,7 +59,7 @@ if __name__ == "__main__":
     if isinstance(sys.stdout, io.TextIOWrapper):  # a terminal may not know every sign
         sys.stdout.reconfigure(errors="replace")
     try:
-        if sys.version_info < (3, 11):
+        if sys.version_info < (3, 11):  # noqa: UP036  (whoever calls it by hand may have an old one)
             raise ImportError(f"this is Python {sys.version.split()[0]}")
         sys.exit(main())
     except ImportError as error:

@@ -16,6 +16,7 @@ deployment of the group. (Its API reference.)
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import islice
 from typing import TYPE_CHECKING, Any
@@ -53,6 +54,8 @@ class Account:
 
     def __init__(self, profile: str | None, region: str | None) -> None:
         """Credentials and Region as the AWS CLI finds them. Raises AwsError."""
+        # The CLI reads AWS_REGION, boto3 only AWS_DEFAULT_REGION.
+        region = region or os.environ.get("AWS_REGION")
         with translated("Session"):
             session = boto3.Session(profile_name=profile, region_name=region)
             # Throttled calls and lost connections are tried again at growing distances.

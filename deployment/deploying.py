@@ -27,6 +27,8 @@ from deployment.watching import Clock, Ended, Watch
 
 #: How far a group's members are counted before anything is deployed: it is only said.
 _MOST_COUNTED = 1000
+#: How many revisions are looked through for one that differs.
+_MOST_COMPARED = 20
 
 
 class Deploying:
@@ -38,6 +40,7 @@ class Deploying:
         self._clock = clock
         #: The deployment's id; empty while it is being made, None before.
         self._made: str | None = None
+        self._members = 0
 
     def read_configuration(self) -> dict[str, Any]:
         """What --config merges."""
@@ -53,13 +56,12 @@ class Deploying:
     def check(self, cloud: Cloud) -> Group:
         """The group, once it and the component's version are known to be there."""
         group = checks.group(cloud, self._asked.group)
-        if not self._asked.watch:
-            members = cloud.members(group.name, _MOST_COUNTED)
-            over = "more than " if members == _MOST_COUNTED else ""
-            kind = f"dynamic thing group ({group.query})" if group.query else "thing group"
-            self._screen.step(f"{kind} {group.name}: {over}{members} in it now")
-            if group.building:
-                self._screen.note("AWS IoT is still working out who is in this group")
+        self._members = cloud.members(group.name, _MOST_COUNTED)
+        over = " or more" if self._members == _MOST_COUNTED else ""
+        kind = f"dynamic thing group ({group.query})" if group.query else "thing group"
+        self._screen.step(f"{kind} {group.name}: {self._members}{over} in it now")
+        if group.building:
+            self._screen.note("AWS IoT is still working out who is in this group")
         if self._asked.version is not None:
             for note in checks.component_version(cloud, self._asked.version):
                 self._screen.note(note)
@@ -104,7 +106,7 @@ class Deploying:
         watch = Watch(
             cloud, self._clock, self._screen, group, *made, self._asked.patience_minutes * 60
         )
-        with self._screen.watching():
+        with self._screen.watching(self._members):
             ended = watch.run()
         self._screen.summary(ended, f"{group.name}, deployment {made[0]}", self._hints(ended))
         return ended.exit_code
@@ -155,9 +157,7 @@ class Deploying:
         asked = self._asked
         base: Revision | None
         if asked.rollback and asked.base is None:
-            if latest is None:
-                raise CannotDeploy(f"{asked.group} has no deployment that could be rolled back")
-            base = plan.previous_of(latest, revisions)
+            base = self._previous(cloud, revisions, latest, before)
         else:
             base = plan.base_of(latest, revisions, asked.base)
         if base is None:
@@ -174,6 +174,25 @@ class Deploying:
         if base != latest:
             self._screen.step(f"{'back to' if asked.rollback else 'built on'} {base}")
         return plan.kept(source) if asked.rollback else self._changed(plan.kept(source), change)
+
+    def _previous(
+        self,
+        cloud: Cloud,
+        revisions: Sequence[Revision],
+        latest: Revision | None,
+        before: Deployment | None,
+    ) -> Revision:
+        """The newest revision whose content is not the latest's."""
+        if latest is None or before is None:
+            raise CannotDeploy(f"{self._asked.group} has no deployment that could be rolled back")
+        for revision in plan.earlier(latest, revisions)[:_MOST_COMPARED]:
+            found = cloud.deployment(revision.deployment_id)
+            if plan.fit(found.content) != plan.fit(before.content):
+                return revision
+        raise CannotDeploy(
+            f"there is nothing to roll back to: no deployment of {self._asked.group} before the "
+            f"latest, {latest}, differs from it"
+        )
 
     def _changed(self, content: Content, change: Mapping[str, Any]) -> Content:
         """The content with the version and the configuration that are asked for."""

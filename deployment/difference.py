@@ -51,7 +51,7 @@ def unchanged(before: Content, after: Content) -> str:
     same = [word for key, word in words.items() if key in before and before[key] == after.get(key)]
     if components:
         many = "components" if len(components) > 1 else "component"
-        same.insert(0, f"{len(components)} other {many} ({', '.join(sorted(components))})")
+        same.insert(0, f"{len(components)} {many} ({', '.join(sorted(components))})")
     return ", ".join(same)
 
 

@@ -93,18 +93,17 @@ def named(revisions: Sequence[Revision], wanted: str) -> Revision:
     raise CannotDeploy(f"--base {wanted} is no deployment of this group; the newest are: {known}")
 
 
-def previous_of(latest: Revision, revisions: Sequence[Revision]) -> Revision:
-    """The revision that the latest took the place of. Raises CannotDeploy.
+def earlier(latest: Revision, revisions: Sequence[Revision]) -> list[Revision]:
+    """The revisions before the latest, the newest first.
 
     It goes by the numbers, not by the status: whether AWS calls a revision that was replaced
     INACTIVE or CANCELED is documented both ways.
     """
-    for revision in revisions:
-        if revision.number < latest.number and revision.parent == latest.parent:
-            return revision
-    raise CannotDeploy(
-        f"there is nothing to roll back to: {latest} is the group's first deployment"
-    )
+    return [
+        revision
+        for revision in revisions
+        if revision.number < latest.number and revision.parent == latest.parent
+    ]
 
 
 def first(group: str) -> Content:

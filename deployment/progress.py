@@ -25,7 +25,7 @@ class Ending(Enum):
     CANCELED = "the deployment was canceled before it had reached every device"
     REPLACED = "another deployment has taken the place of this one"
     DELETED = "the deployment, or its job, has been deleted"
-    QUIET = "nothing has happened for too long"
+    QUIET = "no device has changed for too long"
     SIGNED_OUT = "the credentials are not accepted any more"
     REFUSED = "AWS does not let this be watched"
 

@@ -35,6 +35,7 @@ class Screen:
         self._since = self._spoken = clock.monotonic()
         self._counts: Counts | None = None
         self._rolling_out = False
+        self._expected = 0
         self._trouble = ""
 
     def say(self, text: str = "", style: str = "") -> None:
@@ -59,13 +60,14 @@ class Screen:
         for line in lines:
             self.say(f"    {line}", _COLOURS.get(line[:1], ""))
         if unchanged:
-            self.say(f"    = {unchanged}", "dim")
+            self.say(f"    = as it is: {unchanged}", "dim")
 
     # -- while it is watched -----------------------------------------------------------
 
     @contextmanager
-    def watching(self) -> Iterator[None]:
-        """Within it, the lower end of a terminal shows how far it is."""
+    def watching(self, expected: int) -> Iterator[None]:
+        """Within it, the lower end of a terminal shows how far it is, of the devices expected."""
+        self._expected = expected
         self._since = self._spoken = self._clock.monotonic()
         if not self._console.is_terminal:
             yield
@@ -107,10 +109,15 @@ class Screen:
         lines = []
         if self._counts is not None:
             passed = int(self._clock.monotonic() - self._since)
+            everybody = max(self._counts.devices, self._expected)
             lines.append(
                 Text.assemble(
-                    _bar(self._counts, self._mark("\u2588", "#"), self._mark("\u2591", ".")),
-                    f"  {self._counts.devices - self._counts.waiting} of {self._counts.devices}",
+                    _bar(
+                        self._counts,
+                        everybody,
+                        *self._mark("\u2588 \u2592 \u2591", "# = .").split(),
+                    ),
+                    f"  {self._counts.devices - self._counts.waiting} of {everybody}",
                     (f"  {passed // 3600}:{passed // 60 % 60:02}:{passed % 60:02}", "dim"),
                 )
             )
@@ -129,15 +136,13 @@ class Screen:
     def summary(self, ended: Ended, name: str, hints: Sequence[str]) -> None:
         """How it ended; ``name`` is the deployment's, ``hints`` are commands that may follow."""
         counts = ended.counts
+        style = {0: "green", 1: "red"}.get(ended.exit_code, "yellow")
         if ended.ending is Ending.DONE:
             many = f"{counts.succeeded} of {counts.devices} devices"
-            said = f"{name}: {many} {'has' if counts.succeeded == 1 else 'have'} it"
-            self.say(said, "green" if ended.exit_code == 0 else "red")
+            self.say(f"{name}: {many} {'has' if counts.succeeded == 1 else 'have'} it", style)
         else:
             detail = f" ({ended.detail})" if ended.detail else ""
-            self.say(
-                f"{name}: {ended.ending.value}{detail}", "green" if ended.exit_code == 0 else "red"
-            )
+            self.say(f"{name}: {ended.ending.value}{detail}", style)
             if counts.devices:
                 self.say("  " + ", ".join(_numbers(counts, False)))
         if ended.failures:
@@ -170,18 +175,18 @@ def _numbers(counts: Counts, rolling_out: bool) -> list[str]:
     return [*said, "more to come"] if rolling_out else said
 
 
-def _bar(counts: Counts, full: str, empty: str) -> Text:
+def _bar(counts: Counts, everybody: int, full: str, half: str, empty: str) -> Text:
     """A bar of coloured parts, each as long as its share of the devices."""
     parts = (
         (counts.succeeded, full, "green"),
         (counts.unsuccessful, full, "red"),
-        (counts.in_progress, full, "yellow"),
+        (counts.in_progress, half, "yellow"),
         (counts.queued, empty, "dim"),
     )
     bar, done, reached = Text(), 0, 0
     for number, sign, style in parts:
         done += number
-        upto = round(_BAR * done / counts.devices) if counts.devices else 0
+        upto = round(_BAR * done / everybody) if everybody else 0
         bar.append(sign * (upto - reached), style)
         reached = upto
     return bar.append(empty * (_BAR - reached), "dim")

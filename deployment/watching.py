@@ -167,6 +167,8 @@ class Watch:
                 news = self._clock.monotonic()
             elif ending is None and self._clock.monotonic() - news >= self._patience:
                 ending = Ending.QUIET
+                limit = f"{self._patience / 60:g} minutes"
+                self._detail = "; ".join(filter(None, (limit, self._detail)))
             if ending is not None:
                 return self._ended(ending)
             self._clock.sleep(wait)
