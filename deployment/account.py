@@ -37,6 +37,7 @@ from deployment.ports import (
     Deployment,
     Group,
     Job,
+    Passing,
     Revision,
 )
 
@@ -67,6 +68,8 @@ class Account:
             self._greengrass: GreengrassV2Client = session.client("greengrassv2", config=config)
             self._iot: IoTClient = session.client("iot", config=config)
             self._sts: STSClient = session.client("sts", config=config)
+        for client in (self._greengrass, self._iot):
+            client.meta.events.register("before-parse", _insist_on_json)
         self._greengrass.meta.events.register(
             "before-parse.greengrassv2.GetDeployment", _note_unknown_fields
         )
@@ -230,6 +233,16 @@ def _pages(
         yield page
 
 
+def _insist_on_json(response_dict: Mapping[str, Any], **_: object) -> None:
+    """A handler of botocore's ``before-parse``, to which any page would be an empty answer."""
+    try:
+        answer = json.loads(response_dict["body"])
+    except ValueError:
+        answer = None
+    if response_dict["status_code"] < 300 and not isinstance(answer, dict):
+        raise Passing("the answer is not AWS's; is there a proxy?")
+
+
 # -- what this boto3 does not know ----------------------------------------------------
 #
 # botocore leaves out of an answer what its model has not got. A setting that AWS has added
@@ -245,12 +258,9 @@ def _note_unknown_fields(
     **_: object,
 ) -> None:
     """A handler of botocore's ``before-parse``: adds the names to the parsed answer."""
-    try:
-        body = json.loads(response_dict["body"])
-    except ValueError:
-        body = {}  # the parser will say so itself
-    found = _unknown(body, operation_model.output_shape, ())
-    customized_response_dict[_UNKNOWN] = sorted(found)
+    if response_dict["status_code"] < 300:
+        found = _unknown(json.loads(response_dict["body"]), operation_model.output_shape, ())
+        customized_response_dict[_UNKNOWN] = sorted(found)
 
 
 def _unknown(value: object, shape: Shape | None, path: tuple[str, ...]) -> Iterator[str]:

@@ -4,15 +4,20 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
+from functools import cache
 from types import SimpleNamespace
 
 import botocore.endpoint
+import botocore.session
 import pytest
+from botocore.loaders import create_loader
 
 from tests.deployment.account_site import UNSET, FleetClock, Site, environment, policy
 from tests.deployment.aws_wire import AwsWire
 from tests.deployment.fleet import Fleet, ThingGroup
 from tests.deployment.fleet_api import FleetApi
+
+ONE_LOADER = cache(create_loader)
 
 
 @pytest.fixture
@@ -26,6 +31,8 @@ def site(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) ->
     # botocore waits before it tries again; what it waits for here needs no time.
     waits = SimpleNamespace(sleep=lambda _: None, time=time.time)
     monkeypatch.setattr(botocore.endpoint, "time", waits)
+    # Each session would read botocore's models anew: most of the time of a run.
+    monkeypatch.setattr(botocore.session, "create_loader", ONE_LOADER)
     with AwsWire(api) as wire:
         for name, value in environment(wire.url).items():
             monkeypatch.setenv(name, value)
