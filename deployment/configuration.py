@@ -1,8 +1,6 @@
-"""The configuration that a deployment merges: read from a file, checked, and merged.
+"""The configuration that is to be merged: read from a file, and checked.
 
-Merging is the nucleus's: objects key by key, everything else, lists too, as a whole; null is a
-value. (Greengrass V2 Developer Guide, "Update component configurations".) What the keys may be
-is the component's own business, so its own settings check them.
+What the keys may be is the component's own business, so its own settings check them.
 """
 
 from __future__ import annotations
@@ -47,18 +45,6 @@ def read(path: Path) -> dict[str, Any]:
     if not isinstance(values, dict):
         raise CannotDeploy(f"{path} must hold an object of keys and values")
     return values
-
-
-def merged(base: Mapping[str, Any], change: Mapping[str, Any]) -> dict[str, Any]:
-    """The base with the change merged into it; neither is changed."""
-    result = dict(base)
-    for key, value in change.items():
-        before = result.get(key)
-        if isinstance(value, Mapping):
-            result[key] = merged(before if isinstance(before, Mapping) else {}, value)
-        else:
-            result[key] = value
-    return result
 
 
 def checked(values: Mapping[str, Any], version: str) -> list[str]:

@@ -14,7 +14,6 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from deployment.configuration import merged
 from deployment.ports import CannotDeploy, Content, Deployment, Revision
 
 #: What GetDeployment tells and CreateDeployment takes, beside the target.
@@ -160,6 +159,22 @@ def with_component(
     if change:
         update = specification.setdefault("configurationUpdate", {})
         update["merge"] = json.dumps(merged(merge_of(specification), change))
+    return result
+
+
+def merged(base: Mapping[str, Any], change: Mapping[str, Any]) -> dict[str, Any]:
+    """The base with the change merged into it; neither is changed.
+
+    As a nucleus merges: objects key by key, everything else, lists too, as a whole; null is a
+    value. (Greengrass V2 Developer Guide, "Update component configurations".)
+    """
+    result = dict(base)
+    for key, value in change.items():
+        before = result.get(key)
+        if isinstance(value, Mapping):
+            result[key] = merged(before if isinstance(before, Mapping) else {}, value)
+        else:
+            result[key] = value
     return result
 
 

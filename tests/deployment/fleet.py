@@ -93,11 +93,11 @@ class Fleet:
         self.rollout = 0.0
         #: What AWS calls a revision when another has taken its place.
         self.superseded = "INACTIVE"
-        self._events: list[tuple[float, Callable[[], None]]] = []
+        self._events: list[tuple[float, Callable[[], object]]] = []
 
     # -- time ----------------------------------------------------------------------------
 
-    def at(self, time: float, event: Callable[[], None]) -> None:
+    def at(self, time: float, event: Callable[[], object]) -> None:
         """Lets something happen at that second."""
         self._events.append((time, event))
         self._events.sort(key=lambda one: one[0])

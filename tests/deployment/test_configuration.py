@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from certkeeper import __version__
-from deployment.configuration import checked, merged, read
+from deployment.configuration import checked, read
 from deployment.ports import CannotDeploy
 
 
@@ -72,32 +72,6 @@ def test_no_file(tmp_path: Path) -> None:
     for name, said in (("none", "No such file"), (".", "Is a directory"), ("latin", "utf-8")):
         with pytest.raises(CannotDeploy, match=said):
             read(tmp_path / name)
-
-
-# -- merging ------------------------------------------------------------------------------
-
-
-def test_merging() -> None:
-    """Objects are merged key by key; all else is replaced as a whole, and null is a value."""
-    base = {"a": {"b": 1, "c": [1, 2]}, "d": 1, "e": {"f": 1}, "g": [1]}
-    change = {"a": {"c": [3]}, "d": None, "e": 5, "g": {"h": 1}, "new": {"x": {}}}
-    before = json.dumps(base)
-    assert merged(base, change) == {
-        "a": {"b": 1, "c": [3]},
-        "d": None,
-        "e": 5,
-        "g": {"h": 1},
-        "new": {"x": {}},
-    }
-    assert json.dumps(base) == before
-
-
-def test_merging_again() -> None:
-    """To merge a change twice is to merge it once; into nothing, it is the change."""
-    base, change = {"a": {"b": 1}, "c": 2}, {"a": {"b": {"d": [1]}, "e": None}, "c": {}}
-    once = merged(base, change)
-    assert merged(once, change) == once
-    assert merged({}, change) == change
 
 
 # -- checking -----------------------------------------------------------------------------

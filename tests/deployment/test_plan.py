@@ -11,6 +11,7 @@ import pytest
 from botocore.session import get_session
 
 from deployment import plan
+from deployment.plan import merged
 from deployment.ports import CannotDeploy, Deployment, Revision
 
 OURS = "community.greengrass.CertificateKeeper"
@@ -74,8 +75,11 @@ def revision(
 def test_carried_is_all_that_can_be_carried() -> None:
     """What goes over is all that GetDeployment tells and CreateDeployment takes."""
     model = get_session().get_service_model("greengrassv2")
-    told = set(model.operation_model("GetDeployment").output_shape.members)
-    taken = set(model.operation_model("CreateDeployment").input_shape.members)
+    answer = model.operation_model("GetDeployment").output_shape
+    request = model.operation_model("CreateDeployment").input_shape
+    assert answer is not None
+    assert request is not None
+    told, taken = set(answer.members), set(request.members)
     assert set(plan.CARRIED) == (told & taken) - {"targetArn"}
     assert taken - told == {"clientToken"}
 
@@ -142,6 +146,33 @@ def test_settings_that_would_be_lost() -> None:
     outside = deployment(None, "deploymentHealth")
     assert plan.kept(outside) == WHOLE
     assert "deploymentHealth" in plan.notes(outside)[0]
+
+
+# -- merging ------------------------------------------------------------------------------
+
+
+def test_merging() -> None:
+    """Objects are merged key by key; all else is replaced as a whole, and null is a value."""
+    base = {"a": {"b": 1, "c": [1, 2]}, "d": 1, "e": {"f": 1}, "g": [1]}
+    change = {"a": {"c": [3]}, "d": None, "e": 5, "g": {"h": 1}, "new": {"x": {}}}
+    before = json.dumps(base)
+    assert merged(base, change) == {
+        "a": {"b": 1, "c": [3]},
+        "d": None,
+        "e": 5,
+        "g": {"h": 1},
+        "new": {"x": {}},
+    }
+    assert json.dumps(base) == before
+
+
+def test_merging_again() -> None:
+    """To merge a change twice is to merge it once; into nothing, it is the change."""
+    base = {"a": {"b": 1}, "c": 2}
+    change: dict[str, Any] = {"a": {"b": {"d": [1]}, "e": None}, "c": {}}
+    once = merged(base, change)
+    assert merged(once, change) == once
+    assert merged({}, change) == change
 
 
 # -- which revision -----------------------------------------------------------------------

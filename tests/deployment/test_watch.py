@@ -324,7 +324,7 @@ def test_replaced(site: Site, superseded: str) -> None:
     """A deployment that another one takes the place of is over."""
     site.fleet.superseded = superseded
     site.fleet.devices["press-3"] = OFFLINE
-    site.fleet.at(20, lambda: site.fleet.deploy("presses", components={}) and None)
+    site.fleet.at(20, lambda: site.fleet.deploy("presses", components={}))
     code, out = deploy(site)
     assert code == 1
     assert "another deployment has taken the place of this one" in out
