@@ -154,7 +154,7 @@ def test_settings_that_would_be_lost() -> None:
 def test_merging() -> None:
     """Objects are merged key by key; all else is replaced as a whole, and null is a value."""
     base = {"a": {"b": 1, "c": [1, 2]}, "d": 1, "e": {"f": 1}, "g": [1]}
-    change = {"a": {"c": [3]}, "d": None, "e": 5, "g": {"h": 1}, "new": {"x": {}}}
+    change: dict[str, Any] = {"a": {"c": [3]}, "d": None, "e": 5, "g": {"h": 1}, "new": {"x": {}}}
     before = json.dumps(base)
     assert merged(base, change) == {
         "a": {"b": 1, "c": [3]},
