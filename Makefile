@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 export PYTHONPATH := $(CURDIR)/src:$(CURDIR)/cloud:$(CURDIR)
 
-.PHONY: help demo test scenarios test-py39 lint crash bench lock clean
+.PHONY: help demo test scenarios test-py39 lint crash picture bench lock clean
 
 RUNTIME ?= both
 PYTHON39 ?= python3.9
@@ -32,6 +32,9 @@ lint: $(VENV)/dev ## style and types
 
 crash: $(VENV)/lab ## kill the component before every call of a rotation, boot, and look (SAMPLE=60: only so many)
 	$(BIN)/python -m lab crash $(if $(SAMPLE),--sample $(SAMPLE))
+
+picture: $(VENV)/dev ## record the picture of a deployment in the README anew
+	@$(BIN)/python -m tests.deployment.picture
 
 bench: $(VENV)/lab ## measure, and print docs/benchmarks.md's table
 	$(BIN)/python -m lab bench

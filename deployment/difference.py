@@ -75,7 +75,8 @@ def _object(text: object) -> object:
 
 
 def _name(path: Path) -> str:
-    return " ".join(path).replace("configurationUpdate merge", "configuration")
+    shown = path[1:] if path[0] == "components" else path
+    return " ".join(shown).replace("configurationUpdate merge", "configuration")
 
 
 def _shown(path: Path, value: object, component: str) -> str:

@@ -34,7 +34,7 @@ def test_everything_is_kept(whole: Site) -> None:
     before["components"][OURS]["componentVersion"] = NEW
     assert second.content == before
     assert (second.target, second.number, second.latest) == (first.target, 2, True)
-    assert f'~ components {OURS} componentVersion: "0.1.0" -> "0.2.0"' in run.out
+    assert f'~ {OURS} componentVersion: "0.1.0" -> "0.2.0"' in run.out
     assert (
         "as it is: 1 component (com.example.PressControl), name, policies, rollout, tags" in run.out
     )
@@ -62,7 +62,7 @@ def test_configuration(whole: Site, tmp_path: Path) -> None:
         "rotateWindow": {"cron": "cron(0 1 ? * SUN *)", "minutes": 60},
         "thresholds": [20, 10],
     }
-    assert f"+ components {OURS} configuration thresholds: [20, 10]" in run.out
+    assert f"+ {OURS} configuration thresholds: [20, 10]" in run.out
 
 
 def test_a_configuration_that_would_be_refused(whole: Site, tmp_path: Path) -> None:
@@ -162,7 +162,7 @@ def test_an_older_base(whole: Site) -> None:
         OURS,
         "com.example.PressControl",
     }
-    assert '- components com.example.Other componentVersion: "1.0.0"' in run.out
+    assert '- com.example.Other componentVersion: "1.0.0"' in run.out
     assert "built on revision 1" in run.out
 
 

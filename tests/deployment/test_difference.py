@@ -25,18 +25,18 @@ def test_version_and_configuration() -> None:
         "merge": '{"rotateWindow": {"cron": "x", "minutes": 90}, "thresholds": [9, 3]}'
     }
     assert difference(WHOLE, other, OURS) == [
-        f'~ components {OURS} componentVersion: "0.1.0" -> "0.2.0"',
-        f"- components {OURS} configuration maxAgeDays: 365",
-        f"~ components {OURS} configuration rotateWindow minutes: 60 -> 90",
-        f"+ components {OURS} configuration thresholds: [9, 3]",
-        f'- components {OURS} configurationUpdate reset: ["/schedule"]',
+        f'~ {OURS} componentVersion: "0.1.0" -> "0.2.0"',
+        f"- {OURS} configuration maxAgeDays: 365",
+        f"~ {OURS} configuration rotateWindow minutes: 60 -> 90",
+        f"+ {OURS} configuration thresholds: [9, 3]",
+        f'- {OURS} configurationUpdate reset: ["/schedule"]',
     ]
 
 
 def test_a_first_deployment() -> None:
     """Compared with none, all is new."""
     assert difference({}, {"components": {OURS: {"componentVersion": "0.1.0"}}}, OURS) == [
-        f'+ components {OURS} componentVersion: "0.1.0"'
+        f'+ {OURS} componentVersion: "0.1.0"'
     ]
 
 
@@ -46,7 +46,7 @@ def test_a_component_goes() -> None:
     del other["components"][OURS]
     lines = difference(WHOLE, other, OURS)
     assert lines
-    assert all(line.startswith(f"- components {OURS} ") for line in lines)
+    assert all(line.startswith(f"- {OURS} ") for line in lines)
 
 
 def test_an_object_that_becomes_empty() -> None:
@@ -65,8 +65,8 @@ def test_configuration_of_others_is_not_shown() -> None:
     theirs["configurationUpdate"]["merge"] = '{"speed": 4, "password": "hunter2"}'
     lines = difference(WHOLE, other, OURS)
     assert lines == [
-        "+ components com.example.PressControl configuration password: (not shown)",
-        "~ components com.example.PressControl configuration speed: (not shown) -> (not shown)",
+        "+ com.example.PressControl configuration password: (not shown)",
+        "~ com.example.PressControl configuration speed: (not shown) -> (not shown)",
     ]
 
 

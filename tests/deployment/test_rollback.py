@@ -29,8 +29,8 @@ def test_back_to_the_one_before(site: Site, superseded: str) -> None:
     assert third.content == first.content
     assert (third.number, second.latest, third.latest) == (3, False, True)
     assert "back to revision 1" in run.out
-    assert f'~ components {OURS} componentVersion: "0.2.0" -> "0.1.0"' in run.out
-    assert f'~ components {PRESS} componentVersion: "2.0.0" -> "1.0.0"' in run.out
+    assert f'~ {OURS} componentVersion: "0.2.0" -> "0.1.0"' in run.out
+    assert f'~ {PRESS} componentVersion: "2.0.0" -> "1.0.0"' in run.out
 
 
 def test_dry_run(site: Site) -> None:
