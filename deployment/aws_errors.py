@@ -103,8 +103,8 @@ def _local(operation: str, error: BotoCoreError) -> AwsError:
         case exceptions.ConfigParseError() | exceptions.ConfigNotFound():
             return AwsError(f"{error}: correct the AWS configuration of this machine")
         case exceptions.SSLError():
-            return AwsError(f"{error}: if a proxy inspects TLS here, set AWS_CA_BUNDLE to its CA")
-        case exceptions.EndpointConnectionError() | exceptions.ProxyConnectionError():
+            return Passing(f"{error}. If a proxy inspects TLS here: AWS_CA_BUNDLE names its CA")
+        case exceptions.ConnectionError():
             return Passing(f"{error}. Is the network up, and is there such a Region?")
         case exceptions.HTTPClientError() | exceptions.IncompleteReadError():
             return Passing(f"{operation}: {error}")

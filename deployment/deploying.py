@@ -224,11 +224,13 @@ class Deploying:
             return [f"it goes on; to look again: {self._command('--watch')}"]
         if ended.exit_code == progress.SUCCEEDED or ended.ending is Ending.REPLACED:
             return []
-        hints = [f"to go back on all devices: {self._command('--rollback')}"]
-        if self._asked.version:
-            again = self._command("--again", self._asked.version)
-            hints.insert(0, f"to try once more on those without it: {again}")
-        return hints
+        if not self._asked.version:
+            return []  # after a rollback, the next one goes forward again
+        again = self._command("--again", self._asked.version)
+        return [
+            f"to try once more on those without it: {again}",
+            f"to go back on all devices: {self._command('--rollback')}",
+        ]
 
     def _command(self, option: str, *before: str) -> str:
         """This command again, to the same group, with another option."""

@@ -41,6 +41,15 @@ def test_everything_is_kept(whole: Site) -> None:
     assert run.out.splitlines()[-1].endswith("3 of 3 devices have it")
 
 
+def test_the_history_is_read_only_if_it_is_needed(whole: Site) -> None:
+    """A group may have thousands of revisions: without --base or --rollback none is listed."""
+    whole.run(NEW, "presses")
+    assert {each["historyFilter"] for each in whole.api.asked("ListDeployments")} == {"LATEST_ONLY"}
+    whole.run("--rollback", "presses", "--dry-run")
+    asked = whole.api.asked("ListDeployments")[3:]
+    assert [each["historyFilter"] for each in asked] == ["ALL", "LATEST_ONLY"]
+
+
 def test_a_subdeployment_keeps_its_parent(site: Site) -> None:
     """A group that is part of a larger one's deployment stays so."""
     site.fleet.groups["all"] = ThingGroup(below=["presses"])

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from tests.deployment.account_site import Site
+from tests.deployment.fleet import Device
 from tests.deployment.test_plan import OURS
 
 PRESS = "com.example.PressControl"
@@ -49,6 +50,17 @@ def test_past_repeats(site: Site) -> None:
         site.fleet.deploy("presses", components=components(ours="0.2.0"))
     assert site.run("--rollback", "presses").code == 0
     assert site.fleet.deployments[-1].content == site.fleet.deployments[0].content
+
+
+def test_a_rollback_that_fails(site: Site) -> None:
+    """After a rollback that failed on a device nothing is proposed that would go forward."""
+    site.fleet.deploy("presses", components=components(ours="0.1.0"))
+    site.fleet.deploy("presses", components=components(ours="0.2.0"))
+    site.fleet.devices["press-1"] = Device(status="FAILED")
+    run = site.run("--rollback", "presses")
+    assert run.code == 1
+    assert "without it: press-1" in run.out
+    assert "--rollback" not in run.out
 
 
 def test_twice(site: Site) -> None:
