@@ -75,6 +75,18 @@ class Site:
         captured = self._capsys.readouterr()
         return Run(code, file.getvalue() + captured.out, captured.err)
 
+    def first(self, *options: str) -> tuple[int, str]:
+        """Deploys to ``presses``, which may have no deployment; the exit code, and what was
+        printed."""
+        run = self.run("0.1.0", "presses", "--create", *options)
+        assert run.err == ""
+        return run.code, run.out
+
+
+def told(out: str) -> list[str]:
+    """The lines with a time: what was told while it was watched, without the time."""
+    return [line[11:] for line in out.splitlines() if line[2:3] == ":" and line[8:9] == "Z"]
+
 
 #: What a person's machine may have set, and would lead elsewhere.
 UNSET = (

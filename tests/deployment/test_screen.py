@@ -61,6 +61,17 @@ def test_the_bar(site: Site) -> None:
     assert "queued 1  in progress 1  succeeded 1  failed 1" in screen
 
 
+def test_the_bar_of_a_rollout() -> None:
+    """While the job has not reached everybody, the bar is of those who are in the group."""
+    file = io.StringIO()
+    console = Console(file=file, force_terminal=True, width=100, _environ={})
+    screen = Screen(console, FleetClock(Fleet()))
+    with screen.watching(10):
+        screen.progress(Counts(succeeded=5), rolling_out=True)
+        seen = shown(file.getvalue())
+    assert seen[0] == "\u2588" * 20 + "\u2591" * 20 + "  5 of 10  0:00:00"
+
+
 def test_trouble_in_a_terminal(site: Site) -> None:
     """Trouble stands below the bar, and goes when it is over."""
     site.api.outages = [(4, 30, ApiError("ThrottlingException"))]
