@@ -9,9 +9,9 @@ DescribeJobExecution has what a device said of itself. (AWS IoT Developer Guide,
 execution states"; API references of DescribeJob and ListJobExecutionsForJob; Greengrass V2
 Developer Guide, "Check deployment status".)
 
-Two other lists would not do. ListCoreDevices by thing group has the devices that have *successfully*
-had a deployment of the group. ListEffectiveDeployments is asked device by device, and has the error
-codes of a failure, but not what the device said. (Their API references.)
+Two other lists would not do. ListCoreDevices by thing group has the devices that have
+*successfully* had a deployment of the group. ListEffectiveDeployments is asked device by device,
+and has the error codes of a failure, but not what the device said. (Their API references.)
 """
 
 from __future__ import annotations
