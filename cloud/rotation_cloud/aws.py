@@ -86,6 +86,7 @@ def cloud(environment: Mapping[str, str]) -> Cloud:
         audit=EventBridgeAudit(client("events"), environment["EVENT_BUS_NAME"]),
         workflows=StepFunctions(client("stepfunctions"), environment.get("STATE_MACHINE_ARN", "")),
         clock=clock,
+        grace_seconds=int(environment.get("GRACE_PERIOD_DAYS", "0")) * 24 * 3600,
     )
 
 
@@ -109,6 +110,14 @@ class IotRegistry:
     def policies(self, arn: str) -> Sequence[str]:
         pages = self._pages("list_attached_policies", target=arn)
         return [policy["policyName"] for page in pages for policy in page.get("policies", [])]
+
+    def is_active(self, arn: str) -> bool:
+        try:
+            with translated("DescribeCertificate"):
+                found = self._iot.describe_certificate(certificateId=_id(arn))
+        except NotFound:
+            return False
+        return bool(found["certificateDescription"]["status"] == "ACTIVE")
 
     def stray(self, public_keys: Set[str], since: float) -> Sequence[str]:
         recent = [

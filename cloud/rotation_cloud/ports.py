@@ -78,6 +78,9 @@ class Registry(Protocol):
     def policies(self, arn: str) -> Sequence[str]:
         """The names of all policies attached to the certificate."""
 
+    def is_active(self, arn: str) -> bool:
+        """Whether the certificate is there, and opens anything."""
+
     def stray(self, public_keys: Set[str], since: float) -> Sequence[str]:
         """The certificates of these keys (SHA-256 of the SPKI) that are attached to no thing.
 
@@ -206,3 +209,5 @@ class Cloud:
     audit: Audit
     workflows: Workflows
     clock: Clock
+    #: For how long the old certificate stays after a rotation; 0: it goes at once.
+    grace_seconds: int = 0

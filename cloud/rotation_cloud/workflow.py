@@ -1,7 +1,8 @@
 """The rotation workflow (cloud/statemachines), as far as it is decided here: who starts it.
 
 One workflow for each thing and day, whoever asks for it: an alert, the device itself, the
-reconciler or an operator. Whether a rotation is really due is decided in the workflow.
+reconciler or an operator. Whether a rotation is really due is decided in the workflow. A job
+that no workflow made gets one for its grace period.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from datetime import UTC, datetime
 from enum import StrEnum
 
 from rotation_cloud.ports import AlreadyThere, Cloud
+from rotation_cloud.records import Record
 
 
 class Cause(StrEnum):
@@ -33,6 +35,14 @@ def start(cloud: Cloud, thing: str, certificate_id: str, cause: Cause) -> str:
         given = {"thing": thing, "certificateId": certificate_id, "cause": cause.value}
         cloud.workflows.start(name, given)
     return name
+
+
+def start_grace(cloud: Cloud, record: Record) -> None:
+    """Starts a workflow at its grace stage, once for each run of the job. Raises AwsError."""
+    run = "\n".join((record.thing, record.job_id, record.execution))
+    given = {"stage": "grace", "thing": record.thing, "jobId": record.job_id}
+    with suppress(AlreadyThere):
+        cloud.workflows.start(f"grace-{hashlib.sha256(run.encode()).hexdigest()[:32]}", given)
 
 
 def execution_name(thing: str, now: float) -> str:

@@ -83,6 +83,9 @@ class Registry:
     def policies(self, arn: str) -> Sequence[str]:
         return sorted(self._get(arn).policies)
 
+    def is_active(self, arn: str) -> bool:
+        return arn in self.certificates and self.certificates[arn].is_active
+
     def stray(self, public_keys: Set[str], since: float) -> Sequence[str]:
         return [
             c.arn
@@ -278,6 +281,8 @@ class Clock:
 class Account:
     """Everything at once, with one thing, its old certificate, and a job in progress."""
 
+    grace_days = 0
+
     def __init__(self, attachment: str = SHARED, policies: Sequence[str] = ("core",)) -> None:
         self.calls: list[str] = []
         self.before: Hook = quiet
@@ -307,6 +312,7 @@ class Account:
             audit=self.audit,
             workflows=self._watched("workflows"),
             clock=self.clock,
+            grace_seconds=self.grace_days * 24 * 3600,
         )
 
     def _watched(self, name: str) -> Any:

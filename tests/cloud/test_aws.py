@@ -30,7 +30,7 @@ from rotation_cloud.ports import (
     Refused,
     Throttled,
 )
-from tests.cloud.account import RUNNING, Answers, Clock, Jobs, Notices, Records
+from tests.cloud.account import RUNNING, Answers, Clock, Documents, Jobs, Notices, Records
 from tests.cloud.device import csr, ended_event, event
 
 pytestmark = pytest.mark.xdist_group("cloud-aws")
@@ -69,6 +69,7 @@ def site() -> Iterator[Site]:
             aws.cloud(environment),
             jobs=jobs,
             records=Records(),
+            documents=Documents(),
             answers=answers,
             notices=Notices(),
             clock=Clock(),
