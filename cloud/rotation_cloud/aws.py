@@ -22,10 +22,19 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from rotation_cloud.aws_errors import error_code, translated
 from rotation_cloud.bus import EventBridgeAudit, StepFunctions
 from rotation_cloud.issuers import IotIssuer, PrivateCaIssuer
-from rotation_cloud.ports import AwsError, Cloud, Execution, Issuer, NotFound, Throttled
+from rotation_cloud.ports import (
+    AwsError,
+    Cloud,
+    Ending,
+    Execution,
+    Issuer,
+    NotFound,
+    Throttled,
+)
 from rotation_cloud.table import DocumentTable, Table
 
 _ATTEMPTS = 3
+_GOES_ON = ("QUEUED", "IN_PROGRESS")
 _STRAY_PAGES, _STRAY_PAGE, _STRAYS = 4, 250, 50
 #: AWS IoT's clock and ours may differ by this much, in seconds.
 _CLOCK_SLACK = 60
@@ -209,7 +218,7 @@ class IotJobs:
         number = int(found.get("executionNumber", 1))
         return Execution(
             status=found["status"],
-            ended=found["status"] not in ("QUEUED", "IN_PROGRESS"),
+            ended=found["status"] not in _GOES_ON,
             operation=_operation(found.get("jobDocument")),
             # The number alone does not tell a job from one of the same id before it.
             identity=f"{number}@{found.get('queuedAt', 0)}",
@@ -226,12 +235,35 @@ class IotJobs:
         try:
             with translated("CreateJob"):
                 self._iot.create_job(
-                    jobId=job_id, targets=[thing_arn], jobTemplateArn=self._template_arn
+                    jobId=job_id,
+                    targets=[thing_arn],
+                    jobTemplateArn=self._template_arn,
+                    # Whoever makes it here tries again by himself.
+                    jobExecutionsRetryConfig={
+                        "criteriaList": [{"failureType": "ALL", "numberOfRetries": 0}]
+                    },
                 )
         except AwsError as error:
             if error_code(error) == "LimitExceededException":  # jobs at a time: it passes
                 raise Throttled(str(error)) from error
             raise
+
+    def cancel(self, thing: str, job_id: str) -> None:
+        try:
+            with translated("CancelJobExecution"):
+                self._iot.cancel_job_execution(jobId=job_id, thingName=thing, force=True)
+        except AwsError as error:
+            if error_code(error) != "InvalidStateTransitionException":  # it has ended
+                raise
+
+    def ending(self, thing: str, job_id: str) -> Ending | None:
+        # Through the control plane: the data plane does not tell of what has ended.
+        with translated("DescribeJobExecution"):
+            found = self._iot.describe_job_execution(jobId=job_id, thingName=thing)["execution"]
+        if found["status"] in _GOES_ON:
+            return None
+        details = found.get("statusDetails", {}).get("detailsMap", {})
+        return Ending(found["status"], details, found["lastUpdatedAt"].timestamp())
 
 
 class IotAnswers:

@@ -66,6 +66,16 @@ class Execution:
     number: int = 1
 
 
+@dataclass(frozen=True)
+class Ending:
+    """How a job execution ended: its status, the details of its last update, and when (seconds
+    since the epoch)."""
+
+    status: str
+    details: Mapping[str, str]
+    at: float
+
+
 class Registry(Protocol):
     """The AWS IoT registry. Attaching and detaching twice is no error."""
 
@@ -128,6 +138,15 @@ class JobExecutions(Protocol):
 
     def create(self, job_id: str, thing_arn: str) -> None:
         """Makes the rotation job for one thing. Raises AlreadyThere."""
+
+    def cancel(self, thing: str, job_id: str) -> None:
+        """Cancels the thing's execution, also one in progress. Raises NotFound.
+
+        One that has ended stays as it is.
+        """
+
+    def ending(self, thing: str, job_id: str) -> Ending | None:
+        """How the thing's latest execution ended; None if it goes on. Raises NotFound."""
 
 
 class Records(Protocol):

@@ -49,3 +49,11 @@ def execution_name(thing: str, now: float) -> str:
     """At most 80 of the characters that names of executions may have; of job ids too."""
     day = datetime.fromtimestamp(now, UTC).strftime("%Y%m%d")
     return f"rotate-{day}-{hashlib.sha256(thing.encode()).hexdigest()[:32]}"
+
+
+def job_id_of(execution: str, attempt: int) -> str:
+    """The id of the job that an execution makes in its n-th attempt: the same in each repeat.
+
+    ``execution`` is whatever tells it from every other one. At most 64 characters.
+    """
+    return f"certkeeper-{hashlib.sha256(execution.encode()).hexdigest()[:16]}-{attempt}"

@@ -1,18 +1,21 @@
 """The backend as the template deploys it, in the lab's account.
 
 Tables and topics are made in moto, job-execution events are switched on, rules listen at
-IoT Core, and their functions run in this process. What the functions publish to SNS is
-recorded as ``notification`` (source ``cloud``).
+IoT Core, state machines run in ``lab/states``, and the functions of both run in this process,
+with the lab's clock. What the functions publish to SNS is recorded as ``notification`` (source
+``cloud``).
 """
 
 from __future__ import annotations
 
 import logging
+import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any, Protocol
+from unittest.mock import patch
 
 from lab.cloud.aws_calls import AwsCalls, Fault, Lost
 from lab.cloud.functions import Functions, short_delay
@@ -20,6 +23,8 @@ from lab.cloud.rules import Rules
 from lab.cloud.template import TEMPLATE, Template
 from lab.https.data_plane import environment
 from lab.iot_core.iot_core import IotCore
+from lab.states.service import StateMachines
+from lab.states.ticking import Ticking
 from lab.timeline import Timeline
 from rotation_cloud import aws
 
@@ -37,6 +42,8 @@ class BackendAccount(Protocol):
     def region(self) -> str: ...
     @property
     def account_id(self) -> str: ...
+    @property
+    def state_machines(self) -> StateMachines: ...
     def client(self, service_name: str) -> Any: ...
 
 
@@ -55,13 +62,19 @@ class Backend:
         parameters: Mapping[str, str] | None = None,
         *,
         template: Path = TEMPLATE,
+        clock: Callable[[], float] = time.time,
         retry_delay: Callable[[int], float] = short_delay,
     ) -> None:
-        """``parameters`` of the template where not its defaults; raises TemplateError."""
+        """``parameters`` of the template where not its defaults; raises TemplateError.
+
+        ``clock`` is the functions'; what Lambda and Step Functions wait for before they try
+        something again is as long as ``retry_delay`` says.
+        """
         self._account = account
         self._iot_core = iot_core
         self._timeline = timeline
         self._environment = environment(data_plane_url)
+        self._clock = clock
         self._retry_delay = retry_delay
         self._template = Template(
             parameters, path=template, region=account.region, account_id=account.account_id
@@ -77,6 +90,7 @@ class Backend:
             # As in a new container: no client of an earlier account, nor of this one later.
             aws.forget_clients()
             opened.callback(aws.forget_clients)
+            opened.enter_context(_clock_of_the_functions(self._clock))
             opened.enter_context(_log_to(self._timeline))
             self._functions = opened.enter_context(
                 Functions(
@@ -86,6 +100,7 @@ class Backend:
                     retry_delay=self._retry_delay,
                 )
             )
+            self._run_state_machines(opened)
             rules = Rules(
                 self._iot_core, self._timeline, self._template.rules(), self._functions.invoke
             )
@@ -137,9 +152,43 @@ class Backend:
         Not from the loop. Raises TimeoutError.
         """
         self._iot_core.connections()  # goes through the loop, behind what is due there
-        self._functions.idle(timeout)
+        machines = self._account.state_machines
+        deadline = time.monotonic() + timeout
+        while True:
+            # A function may wake a workflow, and a workflow calls functions.
+            self._functions.idle(max(0.0, deadline - time.monotonic()))
+            if not machines.is_working:
+                return
+            if not machines.idle(max(0.0, deadline - time.monotonic())):
+                raise TimeoutError(f"a workflow is at work after {timeout:g} s")
+
+    @property
+    def workflow_arn(self) -> str:
+        """The state machine of the rotation workflow."""
+        (name,) = self._template.state_machines()
+        region, account_id = self._account.region, self._account.account_id
+        return f"arn:aws:states:{region}:{account_id}:stateMachine:{name}"
+
+    @property
+    def grace_seconds(self) -> int:
+        """For how long the old certificate stays after a rotation."""
+        environment = self._template.functions()["FinishFunction"].environment
+        return int(environment["GRACE_PERIOD_DAYS"]) * 24 * 3600
 
     # --- within
+
+    def _run_state_machines(self, opened: ExitStack) -> None:
+        """Their functions are this backend's until it closes."""
+        machines = self._account.state_machines
+        client = self._account.client("stepfunctions")
+        role = f"arn:aws:iam::{self._account.account_id}:role/workflow"
+        for name, definition in self._template.state_machines().items():
+            client.create_state_machine(name=name, definition=definition, roleArn=role)
+        machines.retry_delay = lambda _: self._retry_delay(1)
+        machines.functions = lambda arn, event, told: self._functions.request(
+            self._template.function_of(arn), event, told
+        )
+        opened.enter_context(Ticking(machines))
 
     def _make_resources(self) -> None:
         dynamodb, sns = self._account.client("dynamodb"), self._account.client("sns")
@@ -180,6 +229,12 @@ class _TimelineHandler(logging.Handler):
 
     def emit(self, record: logging.LogRecord) -> None:
         self._timeline.record("cloud", "function-log", line=record.getMessage())
+
+
+@contextmanager
+def _clock_of_the_functions(clock: Callable[[], float]) -> Iterator[None]:
+    with patch.object(aws.SystemClock, "now", lambda _: clock()):
+        yield
 
 
 @contextmanager

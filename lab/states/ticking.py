@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-import time
 
 from lab.states.service import StateMachines
 
@@ -39,17 +38,3 @@ class Ticking:
                 due = machines.next_due()
                 remaining = _LONGEST if due is None else due - machines.clock()
                 machines.changed.wait(max(0.0, min(remaining, _LONGEST)))
-
-
-class LabClock:
-    """The cloud's clock, in seconds since the epoch: the real time, and what was added to it."""
-
-    def __init__(self) -> None:
-        self._ahead = 0.0
-
-    def __call__(self) -> float:
-        return time.time() + self._ahead
-
-    def advance(self, seconds: float) -> None:
-        """Let so much time pass at once."""
-        self._ahead += seconds

@@ -13,6 +13,7 @@ from rotation_cloud.documents import Document
 from rotation_cloud.ports import (
     AlreadyThere,
     Cloud,
+    Ending,
     Execution,
     InUse,
     Issuance,
@@ -151,11 +152,13 @@ class Issuer:
 
 
 class Jobs:
-    """ports.JobExecutions."""
+    """ports.JobExecutions; a job that is made waits for its thing."""
 
-    def __init__(self) -> None:
+    def __init__(self, clock: Clock) -> None:
         self.executions: dict[tuple[str, str], Execution] = {}
+        self.endings: dict[tuple[str, str], Ending] = {}
         self.created: dict[str, str] = {}
+        self._clock = clock
 
     def execution(self, thing: str, job_id: str) -> Execution | None:
         return self.executions.get((thing, job_id))
@@ -167,6 +170,26 @@ class Jobs:
         if job_id in self.created:
             raise AlreadyThere(job_id)
         self.created[job_id] = thing_arn
+        thing = thing_arn.partition(":thing/")[2]
+        identity = f"1@{self._clock.now():g}"
+        self.executions[thing, job_id] = replace(RUNNING, status="QUEUED", identity=identity)
+
+    def cancel(self, thing: str, job_id: str) -> None:
+        execution = self.executions.get((thing, job_id))
+        if execution is None:
+            raise NotFound(job_id)
+        if not execution.ended:
+            self.end(thing, job_id, "CANCELED")
+
+    def ending(self, thing: str, job_id: str) -> Ending | None:
+        if (thing, job_id) not in self.executions:
+            raise NotFound(job_id)
+        return self.endings.get((thing, job_id))
+
+    def end(self, thing: str, job_id: str, status: str, **details: str) -> None:
+        """The execution is over."""
+        self.executions[thing, job_id] = Execution("ENDED", ended=True)
+        self.endings[thing, job_id] = Ending(status, details, self._clock.now())
 
 
 class Records:
@@ -290,7 +313,7 @@ class Account:
         self.clock = Clock()
         self.registry = Registry(self.clock)
         self.issuer = Issuer(self.registry)
-        self.jobs = Jobs()
+        self.jobs = Jobs(self.clock)
         self.records = Records()
         self.answers = Answers()
         self.notices = Notices()
@@ -318,9 +341,9 @@ class Account:
     def _watched(self, name: str) -> Any:
         return Watched(self, name, getattr(self, name))
 
-    def end(self, job_id: str = "job-1") -> None:
-        """The job's execution is over, whatever its status."""
-        self.jobs.executions[THING, job_id] = Execution("ENDED", ended=True)
+    def end(self, job_id: str = "job-1", status: str = "TIMED_OUT", **details: str) -> None:
+        """The job's execution is over."""
+        self.jobs.end(THING, job_id, status, **details)
 
     def disturb(self, before: Hook = quiet, after: Hook = quiet) -> None:
         """From now on; without arguments, no more."""

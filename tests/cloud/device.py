@@ -103,7 +103,7 @@ class Device:
 
     def end(self, status: str, job: str = "job-1", **details: str) -> None:
         """The job's execution ends, and the event is delivered."""
-        self.account.end(job)
+        self.account.end(job, status, **details)
         self.deliver(ended_event(status, job, at=self.account.clock.now(), **details))
         if not self._is_patient and self.account.cloud.grace_seconds:
             self.pass_grace()

@@ -57,7 +57,8 @@ def site() -> Iterator[Site]:
     with Account(Timeline()) as account:
         aws.forget_clients()
         device = account.register_device("press-7", policy_document=POLICY)
-        jobs, answers = Jobs(), Answers()
+        clock, answers = Clock(), Answers()
+        jobs = Jobs(clock)
         jobs.executions["press-7", "job-1"] = RUNNING
         environment = {
             "TOPIC_PREFIX": "certkeeper",
@@ -72,7 +73,7 @@ def site() -> Iterator[Site]:
             documents=Documents(),
             answers=answers,
             notices=Notices(),
-            clock=Clock(),
+            clock=clock,
         )
         yield Site(account, device, cloud, answers)
         aws.forget_clients()
