@@ -20,7 +20,7 @@ from rotation_cloud.due import NotDue, rotation_under_way
 from rotation_cloud.finish import Ended, finish
 from rotation_cloud.ports import AlreadyThere, Cloud, Ending, NotFound, RecordChanged
 from rotation_cloud.records import KEPT_SECONDS, Record, State
-from rotation_cloud.waiting import ENDED
+from rotation_cloud.waiting import ENDED, TAKEN_SECONDS
 from rotation_cloud.workflow import job_id_of
 
 _ROUNDS = 4
@@ -92,7 +92,7 @@ def settle(cloud: Cloud, attempt: Attempt) -> Settled:
     Raises AwsError, RecordChanged, StillIssuing, StillRunning: to be called again.
     """
     thing, job_id = attempt.thing, attempt.job_id
-    known = _noted(cloud, thing, job_id, taken=True)
+    known = _noted(cloud, thing, job_id, takenUntil=int(cloud.clock.now()) + TAKEN_SECONDS)
     record = cloud.records.get(thing, job_id)
     if record is None or record.state not in (State.GRACE, State.DONE):
         known = _ended(cloud, thing, job_id, record, known)

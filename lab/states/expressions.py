@@ -6,6 +6,7 @@ https://docs.aws.amazon.com/step-functions/latest/dg/transforming-data.html
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -58,7 +59,10 @@ def _evaluated(source: str, variables: Mapping[str, Any]) -> Any:
     # Nothing and null both are None here, and only one of them is a result.
     if result is None and not _result(f"$exists(({source}))", variables):
         raise QueryEvaluationError(f"{source} gives nothing")
-    return result
+    try:
+        return json.loads(json.dumps(result))  # the library's lists are of a kind of their own
+    except TypeError:
+        raise QueryEvaluationError(f"{source} gives what is no JSON") from None
 
 
 def _result(source: str, variables: Mapping[str, Any]) -> Any:

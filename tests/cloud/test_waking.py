@@ -64,15 +64,23 @@ def test_a_workflow_that_is_gone(account: Account, status: str) -> None:
 
 def test_a_workflow_that_goes_on_by_itself(account: Account) -> None:
     """One that has taken the end into its own hands needs no waking, and nobody is told."""
-    device = awaited(account, taken=True)
+    device = awaited(account, takenUntil=int(account.clock.now()) + 3600)
     device.end("CANCELED")
     assert (account.workflows.ended, account.workflows.started) == ([], {})
     assert account.notices.told == []
 
 
+def test_a_workflow_that_died_at_it(account: Account) -> None:
+    """One that took the end into its own hands long ago does nothing any more."""
+    device = awaited(account, takenUntil=int(account.clock.now()))
+    account.workflows.waiting.clear()
+    device.end("SUCCEEDED")
+    assert len(account.workflows.started) == 1
+
+
 def test_a_workflow_that_has_done_with_the_job(account: Account) -> None:
     """A further run of its job is nobody's: it is treated like any other."""
-    device = awaited(account, taken=True, settled=True)
+    device = awaited(account, takenUntil=int(account.clock.now()) + 3600, settled=True)
     device.end("SUCCEEDED")
     assert len(account.workflows.started) == 1
 

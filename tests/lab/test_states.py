@@ -28,6 +28,15 @@ def test_output_and_variables(site: Site) -> None:
     assert (execution.status, execution.output) == ("SUCCEEDED", {"n": 42, "old": 1})
 
 
+def test_what_an_expression_gives_is_json(site: Site) -> None:
+    """A list is a list; a function is no value."""
+    append = {"Type": "Pass", "Output": "{% $append([], $states.input) %}", "End": True}
+    assert type(site.run({"A": append}, {"a": 1}).output) is list
+    site.machines.clear()
+    function = {"Type": "Pass", "Output": "{% function($x){$x} %}", "End": True}
+    assert site.run({"A": function}).error == "States.QueryEvaluationError"
+
+
 def test_context(site: Site) -> None:
     """An execution knows itself; its start does not move with the clock."""
     states = {
