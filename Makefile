@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 export PYTHONPATH := $(CURDIR)/src:$(CURDIR)/cloud:$(CURDIR)
 
-.PHONY: help demo test scenarios test-py39 lint crash picture bench lock clean
+.PHONY: help demo test scenarios test-py39 lint lint-cloud crash picture bench lock clean
 
 RUNTIME ?= both
 PYTHON39 ?= python3.9
@@ -29,6 +29,12 @@ lint: $(VENV)/dev ## style and types
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+	$(BIN)/cfn-lint cloud/template.yaml
+
+lint-cloud: $(VENV)/dev $(VENV)/tools/sam/ready $(VENV)/tools/scan/ready ## the template and what is deployed of it: SAM's own look, a security scan, and a build
+	cd cloud && SAM_CLI_TELEMETRY=0 ../$(VENV)/tools/sam/bin/sam validate --lint
+	$(VENV)/tools/scan/bin/checkov --config-file cloud/.checkov.yaml --file cloud/template.yaml
+	CERTKEEPER_SAM=$(CURDIR)/$(VENV)/tools/sam/bin/sam $(BIN)/python -m pytest tests/deployment -n 0
 
 crash: $(VENV)/lab ## kill the component before every call of a rotation, boot, and look (SAMPLE=60: only so many)
 	$(BIN)/python -m lab crash $(if $(SAMPLE),--sample $(SAMPLE))
@@ -44,9 +50,12 @@ lock: ## pin again what requirements/*.in name (needs uv)
 	uv pip compile -q --generate-hashes --universal --no-header --python-version 3.11 requirements/lab.in -o requirements/lab.txt
 	uv pip compile -q --generate-hashes --universal --no-header --python-version 3.11 requirements/deploy.in -o requirements/deploy.txt
 	uv pip compile -q --generate-hashes --universal --no-header --python-version 3.11 requirements/dev.in -o requirements/dev.txt
+	uv pip compile -q --generate-hashes --universal --no-header --python-version 3.12 requirements/cloud.in -o requirements/cloud.txt
+	uv pip compile -q --generate-hashes --universal --no-header --python-version 3.11 requirements/sam.in -o requirements/sam.txt
+	uv pip compile -q --generate-hashes --universal --no-header --python-version 3.11 requirements/scan.in -o requirements/scan.txt
 
 clean: ## remove what the commands above made
-	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis build
+	rm -rf $(VENV) cloud/.aws-sam .mypy_cache .ruff_cache .pytest_cache .hypothesis build
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 $(VENV)/bin/python:
@@ -56,4 +65,13 @@ $(VENV)/bin/python:
 $(VENV)/%: requirements/%.txt | $(VENV)/bin/python
 	@echo "Installing requirements/$*.txt into $(VENV) (once) ..."
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r $<
+	@touch $@
+
+# Tools that want other versions than the rest. Without --no-deps pip does not know a package with
+# extras for the one that is pinned; each list is complete.
+$(VENV)/tools/%/ready: requirements/%.txt
+	@command -v $(PYTHON) >/dev/null || { echo "Python 3.11 is needed: install it, or name one with make PYTHON=/path/to/python3.11"; exit 1; }
+	@echo "Installing requirements/$*.txt into $(VENV)/tools/$* (once, some minutes) ..."
+	@$(PYTHON) -m venv $(VENV)/tools/$*
+	@$(VENV)/tools/$*/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes --no-deps -r $<
 	@touch $@

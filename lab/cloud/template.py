@@ -118,6 +118,16 @@ class Template:
                 return name
         raise TemplateError(f"no function is {arn}")
 
+    def handler(self, function: str) -> str:
+        """What Lambda imports and calls, as the template says it."""
+        return str(self._given(function)["Handler"])
+
+    def runtime(self, function: str) -> tuple[str, str]:
+        """Lambda's runtime, such as ``python3.12``, and the architecture: arm64 or x86_64."""
+        given = self._given(function)
+        (architecture,) = given.get("Architectures", ["x86_64"])
+        return str(given["Runtime"]), str(architecture)
+
     def tables(self) -> list[dict[str, Any]]:
         """The resolved properties of each DynamoDB table, its name among them."""
         return self._described("AWS::DynamoDB::Table", "TableName")
@@ -148,8 +158,11 @@ class Template:
             for name, given in self._of_type(kind)
         ]
 
+    def _given(self, function: str) -> dict[str, Any]:
+        return {**self._globals, **self._resources[function].get("Properties", {})}
+
     def _function(self, name: str, own: Mapping[str, Any]) -> Function:
-        given = {**self._globals, **own}
+        given = self._given(name)
         module, _, handler = str(given.get("Handler", "")).rpartition(".")
         code = self._folder / str(given.get("CodeUri", "."))
         file = (code / f"{module.replace('.', '/')}.py").resolve()

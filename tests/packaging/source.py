@@ -13,7 +13,7 @@ SRC = PROJECT / "src"
 
 #: What tools leave in the tree; .gitignore lists the same.
 _NOT_OURS = {
-    *(".git", ".venv", "__pycache__", "build", "greengrass-build"),
+    *(".git", ".venv", ".aws-sam", "__pycache__", "build", "greengrass-build"),
     *(".mypy_cache", ".ruff_cache", ".pytest_cache", ".hypothesis"),
 }
 
