@@ -16,6 +16,7 @@ from rotation_cloud.commit import commit
 from rotation_cloud.create import create
 from rotation_cloud.ports import AwsError, Cloud, Throttled
 from rotation_cloud.request import request
+from rotation_cloud.security_events import Activity, SecurityEvent
 from rotation_protocol import topics
 from rotation_protocol.codec import canonical
 from rotation_protocol.fields import Fields, WireError
@@ -28,6 +29,8 @@ from rotation_protocol.rotation import (
 )
 
 _log = logging.getLogger(__name__)
+#: The device asks again, and nobody needs to hear of it.
+_PASSING = (RejectionCode.BUSY, RejectionCode.THROTTLED)
 
 
 def answer_create(cloud: Cloud, event: Mapping[str, Any]) -> None:
@@ -83,6 +86,18 @@ def _answer(
     _log.warning("rejected thing=%s job=%s %s %s", asking.thing, job_id, action, code)
     said = encode_rejected(Rejected(rejected.message, rejected.code, job_id))
     cloud.answers.publish(f"{asking.topic}/rejected", said)
+    if rejected.code not in _PASSING:
+        cloud.audit.record(
+            SecurityEvent(
+                Activity.REQUEST_REFUSED,
+                asking.thing,
+                succeeded=False,
+                job_id=job_id or "",
+                certificate_id=asking.principal,
+                reason=code,
+                detail=f"{action}: {rejected.message}",
+            )
+        )
     if failure is not None:
         notices.backend_failed(cloud, asking.thing, job_id or "", action, str(failure))
 

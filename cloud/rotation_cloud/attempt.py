@@ -20,6 +20,7 @@ from rotation_cloud.due import NotDue, rotation_under_way
 from rotation_cloud.finish import Ended, finish
 from rotation_cloud.ports import AlreadyThere, Cloud, Ending, NotFound, RecordChanged
 from rotation_cloud.records import KEPT_SECONDS, Record, State
+from rotation_cloud.security_events import Activity, SecurityEvent
 from rotation_cloud.waiting import ENDED, TAKEN_SECONDS
 from rotation_cloud.workflow import job_id_of
 
@@ -84,6 +85,8 @@ def begin(cloud: Cloud, attempt: Attempt, thing_arn: str, token: str) -> None:
         execution = cloud.jobs.execution(attempt.thing, job_id)
         if execution is not None and execution.ended:
             _wake(cloud, token, ENDED)
+    else:
+        cloud.audit.record(SecurityEvent(Activity.ROTATION_REQUESTED, attempt.thing, job_id=job_id))
 
 
 def settle(cloud: Cloud, attempt: Attempt) -> Settled:

@@ -7,6 +7,7 @@ from contextlib import contextmanager
 
 from botocore.exceptions import BotoCoreError, ClientError
 
+from rotation_cloud import metrics
 from rotation_cloud.ports import AlreadyThere, AwsError, InUse, NotFound, Refused, Throttled
 
 _KINDS: dict[str, type[AwsError]] = {
@@ -30,13 +31,19 @@ _KINDS: dict[str, type[AwsError]] = {
 
 @contextmanager
 def translated(operation: str) -> Iterator[None]:
-    """Raises AwsError, or the sub-class that says more, for what botocore raises within."""
+    """Raises AwsError, or the sub-class that says more, for what botocore raises within.
+
+    What is throttled is counted (metrics.py).
+    """
     try:
         yield
     except ClientError as error:
         code = error_code(error)
         message = error.response.get("Error", {}).get("Message", "")
-        raise _KINDS.get(code, AwsError)(f"{operation}: {code} {message}") from error
+        kind = _KINDS.get(code, AwsError)
+        if kind is Throttled:
+            metrics.count_throttled(operation)
+        raise kind(f"{operation}: {code} {message}") from error
     except BotoCoreError as error:
         raise AwsError(f"{operation}: {type(error).__name__}") from error
 

@@ -4,20 +4,22 @@ from __future__ import annotations
 
 import json
 import logging
+import time
+import uuid
 from collections.abc import Mapping
-from dataclasses import asdict
 from typing import Any
 
+from rotation_cloud import metrics
 from rotation_cloud.aws_errors import translated
 from rotation_cloud.ports import AwsError
-from rotation_cloud.security_events import SecurityEvent
+from rotation_cloud.security_events import SecurityEvent, as_ocsf
 
 _log = logging.getLogger(__name__)
 SOURCE = "certkeeper"
 
 
 class EventBridgeAudit:
-    """See ports.Audit.
+    """See ports.Audit; counts each event as a metric.
 
     https://docs.aws.amazon.com/eventbridge/latest/APIReference/API_PutEvents.html
     """
@@ -27,14 +29,15 @@ class EventBridgeAudit:
         self._bus_name = bus_name
 
     def record(self, event: SecurityEvent) -> None:
-        said = json.dumps({name: value for name, value in asdict(event).items() if value != ""})
+        metrics.count_event(event)
+        said = json.dumps(as_ocsf(event, str(uuid.uuid4()), time.time()))
         entry = {
             "EventBusName": self._bus_name,
             "Source": SOURCE,
             "DetailType": event.activity.value,
             "Detail": said,
         }
-        _log.info("security-event %s %s", event.activity.value, said)
+        _log.info("security-event %s", said)
         try:
             with translated("PutEvents"):
                 answer = self._events.put_events(Entries=[entry])

@@ -12,6 +12,7 @@ from dataclasses import replace
 from rotation_cloud.asking import Asking, Refusal, check_client_id
 from rotation_cloud.ports import Cloud, RecordChanged
 from rotation_cloud.records import Record, State
+from rotation_cloud.security_events import Activity, SecurityEvent
 from rotation_protocol.reasons import RejectionCode
 from rotation_protocol.rotation import Committed, decode_commit
 
@@ -32,6 +33,14 @@ def commit(cloud: Cloud, asking: Asking) -> Committed:
                 cloud.records.write(replace(record, state=State.COMMITTED))
             except RecordChanged:
                 continue
+            cloud.audit.record(
+                SecurityEvent(
+                    Activity.CERTIFICATE_COMMITTED,
+                    asking.thing,
+                    job_id=request.job_id,
+                    certificate_id=asking.principal,
+                )
+            )
         return Committed(request.job_id)
     raise Refusal(RejectionCode.BUSY, "the job's record changes all the time")
 

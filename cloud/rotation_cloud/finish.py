@@ -164,6 +164,7 @@ def _event(ended: Ended, record: Record) -> SecurityEvent:
         certificate_id=(record.new if record.keeps_new else record.old) or "",
         reason=ended.reason or ("" if not ended.is_failure else ended.status.lower()),
         detail=ended.detail,
+        seconds=max(0, record.ended - record.started) if record.started else 0,
     )
 
 

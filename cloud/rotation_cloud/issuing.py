@@ -17,6 +17,7 @@ from rotation_cloud.asking import Refusal
 from rotation_cloud.ports import AwsError, Cloud, RecordChanged, Refused, Throttled
 from rotation_cloud.records import Record, State, Which
 from rotation_cloud.retirement import retire, retire_strays
+from rotation_cloud.security_events import Activity, SecurityEvent
 from rotation_protocol.fields import WireError
 from rotation_protocol.reasons import RejectionCode
 from rotation_protocol.rotation import Issued, encode_issued
@@ -55,7 +56,7 @@ def issue(cloud: Cloud, record: Record, csr: str, unsure: bool) -> Issued:
 
 def _issue(cloud: Cloud, record: Record, csr: str, made: _Made) -> Issued:
     if made.arn is not None:  # of an earlier attempt, or for a key that the device gave up
-        retire(cloud, made.arn, made.policies, record.thing)
+        retire(cloud, made.arn, made.policies, record.thing, record.job_id)
         made.arn = None
         record = cloud.records.write(replace(record, new=None, policies=()))
     if made.unsure:
@@ -87,6 +88,14 @@ def _issue(cloud: Cloud, record: Record, csr: str, made: _Made) -> Issued:
         cloud.registry.attach_policy(issuance.arn, policy)
     cloud.registry.attach_thing(issuance.arn, record.thing, record.attachment)
     cloud.records.write(replace(record, state=State.ISSUED, lease=0))
+    cloud.audit.record(
+        SecurityEvent(
+            Activity.CERTIFICATE_ISSUED,
+            record.thing,
+            job_id=record.job_id,
+            certificate_id=issuance.arn.partition(":cert/")[2],
+        )
+    )
     return answer
 
 
@@ -101,7 +110,7 @@ def _undo(cloud: Cloud, record: Record, made: _Made) -> None:
     certificate = made.arn.partition(":cert/")[2] if made.arn else None
     try:
         if made.arn is not None:
-            retire(cloud, made.arn, made.policies, record.thing)
+            retire(cloud, made.arn, made.policies, record.thing, record.job_id)
             made.arn = None
         if made.unsure:
             # Still unsure if none is found: it may be on its way, and is looked for again.

@@ -26,8 +26,7 @@ def retire_as_decided(cloud: Cloud, record: Record) -> None:
     """Retires what the record says is to go. Raises AwsError: it may be repeated."""
     if record.retire is Which.NEW:
         if record.new is not None:
-            retire(cloud, record.new_arn, record.policies, record.thing)
-            _say(cloud, record, Activity.CERTIFICATE_RETIRED, record.new)
+            retire(cloud, record.new_arn, record.policies, record.thing, record.job_id)
         if record.unsure:
             retire_strays(cloud, record)
         return
@@ -42,33 +41,38 @@ def retire_as_decided(cloud: Cloud, record: Record) -> None:
             notices.certificate_shared(
                 cloud, record.thing, record.job_id, record.old_arn, ", ".join(others[:5])
             )
-            _say(cloud, record, Activity.CERTIFICATE_KEPT, record.old, "shared")
+            cloud.audit.record(
+                SecurityEvent(
+                    Activity.CERTIFICATE_KEPT,
+                    record.thing,
+                    job_id=record.job_id,
+                    certificate_id=record.old or "",
+                    reason="shared",
+                )
+            )
             return
-    retire(cloud, record.old_arn, record.policies, record.thing)
-    _say(cloud, record, Activity.CERTIFICATE_RETIRED, record.old)
+    retire(cloud, record.old_arn, record.policies, record.thing, record.job_id)
 
 
-def _say(
-    cloud: Cloud, record: Record, activity: Activity, certificate_id: str | None, reason: str = ""
-) -> None:
-    cloud.audit.record(
-        SecurityEvent(
-            activity,
-            record.thing,
-            job_id=record.job_id,
-            certificate_id=certificate_id or "",
-            reason=reason,
-        )
-    )
+def retire(cloud: Cloud, arn: str, policies: Iterable[str], thing: str, job_id: str = "") -> None:
+    """Deactivates, detaches and deletes the certificate. Raises AwsError: it may be repeated.
 
-
-def retire(cloud: Cloud, arn: str, policies: Iterable[str], thing: str) -> None:
-    """Deactivates, detaches and deletes the certificate. Raises AwsError: it may be repeated."""
+    ``job_id`` is the rotation's for which it goes, if it goes for one.
+    """
     registry = cloud.registry
     try:
         registry.deactivate(arn)
     except NotFound:
         return
+    # Said here and not at the end: from now on it opens nothing, and what follows may be repeated.
+    cloud.audit.record(
+        SecurityEvent(
+            Activity.CERTIFICATE_RETIRED,
+            thing,
+            job_id=job_id,
+            certificate_id=arn.partition(":cert/")[2],
+        )
+    )
     _detach_policies(cloud, arn, policies)
     with suppress(NotFound):
         registry.detach_thing(arn, thing)
@@ -84,7 +88,7 @@ def retire_strays(cloud: Cloud, record: Record) -> bool:
     keys = {record.public_key, *record.superseded}
     strays = [arn for arn in cloud.registry.stray(keys, record.started) if arn != record.old_arn]
     for arn in strays:
-        retire(cloud, arn, (), record.thing)
+        retire(cloud, arn, (), record.thing, record.job_id)
     return bool(strays)
 
 

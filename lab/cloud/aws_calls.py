@@ -1,4 +1,6 @@
-"""Every AWS call that the functions make: counted, and made to fail where a test wants it.
+"""Every AWS call that the functions make: counted, and not made where it may not be.
+
+It may be forbidden, as by IAM, or made to fail by a test.
 
 botocore has events for this. They are hooked into boto3's default session, which is
 replaced while an AwsCalls is open: ``boto3.client(...)`` and ``boto3.resource(...)`` use
@@ -25,6 +27,7 @@ from lab.account.models import new_session
 Fault = Callable[[str, str, Mapping[str, Any]], str | None]
 Lost = Callable[[str, str, Mapping[str, Any]], bool]
 Done = Callable[[str, str, Mapping[str, Any]], None]
+Denied = Callable[[str, str, Mapping[str, Any]], str | None]
 
 _PARAMETERS = "lab_parameters"  # in the context that botocore passes from event to event
 
@@ -38,7 +41,7 @@ def _not_lost(_service: str, _operation: str, _parameters: Mapping[str, Any]) ->
 
 
 class AwsCalls:
-    """``with AwsCalls(done) as calls:``. Services are named as in ``boto3.client(service)``.
+    """``with AwsCalls(done, denied) as calls:``, services named as in ``boto3.client(service)``.
 
     ``fault`` may name an error code, such as ``ThrottlingException``: the call is then not
     made, and the handler gets that ClientError, as after botocore's own retries. ``lost``
@@ -46,11 +49,13 @@ class AwsCalls:
     ReadTimeoutError. Both are asked on the handler's thread.
     """
 
-    def __init__(self, done: Done) -> None:
-        """``done`` is told of each call that succeeded, lost answers too."""
+    def __init__(self, done: Done, denied: Denied) -> None:
+        """``done`` is told of each call that succeeded, lost answers too. ``denied`` says why a
+        call is not allowed, None if it is; asked on the caller's thread."""
         self.fault: Fault = _no_fault
         self.lost: Lost = _not_lost
         self._done = done
+        self._denied = denied
         self._count: Counter[tuple[str, str]] = Counter()
         self._lock = threading.Lock()
         self._before: boto3.Session | None = None
@@ -84,17 +89,14 @@ class AwsCalls:
         service, operation = _names(event["model"])
         with self._lock:
             self._count[service, operation] += 1
-        code = self.fault(service, operation, event["context"][_PARAMETERS])
-        if code is None:
-            return None
-        status = http.HTTPStatus.BAD_REQUEST
-        error = {"Code": code, "Message": "a fault of the lab"}
-        metadata = {"HTTPStatusCode": int(status), "RetryAttempts": 0}
-        # What botocore takes for the answer, instead of asking for one.
-        return AWSResponse("", int(status), HTTPHeaders(), None), {
-            "Error": error,
-            "ResponseMetadata": metadata,
-        }
+        parameters = event["context"][_PARAMETERS]
+        denied = self._denied(service, operation, parameters)
+        if denied is not None:
+            return _error(http.HTTPStatus.FORBIDDEN, "AccessDeniedException", denied)
+        code = self.fault(service, operation, parameters)
+        if code is not None:
+            return _error(http.HTTPStatus.BAD_REQUEST, code, "a fault of the lab")
+        return None
 
     def _answer(self, **event: Any) -> None:
         if event["http_response"].status_code >= http.HTTPStatus.MULTIPLE_CHOICES:
@@ -104,6 +106,14 @@ class AwsCalls:
         self._done(service, operation, parameters)
         if self.lost(service, operation, parameters):
             raise ReadTimeoutError(endpoint_url=f"{service}.{operation}")
+
+
+def _error(status: http.HTTPStatus, code: str, message: str) -> tuple[AWSResponse, dict[str, Any]]:
+    """What botocore takes for the answer, instead of asking for one."""
+    return AWSResponse("", int(status), HTTPHeaders(), None), {
+        "Error": {"Code": code, "Message": message},
+        "ResponseMetadata": {"HTTPStatusCode": int(status), "RetryAttempts": 0},
+    }
 
 
 def _names(model: Any) -> tuple[str, str]:

@@ -3,7 +3,7 @@
 Tables and topics are made in moto, job-execution events are switched on, rules listen at
 IoT Core, state machines run in ``lab/states``, and the functions of both run in this process,
 with the lab's clock. What the functions publish to SNS is recorded as ``notification`` (source
-``cloud``).
+``cloud``), what their roles do not allow as ``access-denied``.
 """
 
 from __future__ import annotations
@@ -18,16 +18,20 @@ from typing import Any, Protocol
 from unittest.mock import patch
 
 from lab.cloud.aws_calls import AwsCalls, Fault, Lost
-from lab.cloud.functions import Functions, short_delay
+from lab.cloud.functions import Functions, running, short_delay
+from lab.cloud.iam_actions import Place, need_of
+from lab.cloud.metrics import Figure, Metrics, figures
 from lab.cloud.rules import Rules
-from lab.cloud.template import TEMPLATE, Template
+from lab.cloud.template import STACK, TEMPLATE, Template
 from lab.https.data_plane import environment
 from lab.iot_core.iot_core import IotCore
 from lab.states.service import StateMachines
 from lab.states.ticking import Ticking
 from lab.timeline import Timeline
-from rotation_cloud import aws
+from rotation_cloud import aws, metrics
 
+#: METRICS_NAMESPACE in the functions' environment.
+METRICS = f"CertKeeper/{STACK}"
 #: What CreateTable takes of the properties of AWS::DynamoDB::Table.
 _TABLE = (
     *("TableName", "AttributeDefinitions", "KeySchema", "BillingMode", "ProvisionedThroughput"),
@@ -79,7 +83,10 @@ class Backend:
         self._template = Template(
             parameters, path=template, region=account.region, account_id=account.account_id
         )
-        self._calls = AwsCalls(self._called)
+        #: What the functions counted, and what AWS would count of them.
+        self.metrics = Metrics()
+        self._place = Place(account.region, account.account_id)
+        self._calls = AwsCalls(self._called, self._denied)
         self._closing = ExitStack()
         self._functions: Functions
 
@@ -92,6 +99,7 @@ class Backend:
             opened.callback(aws.forget_clients)
             opened.enter_context(_clock_of_the_functions(self._clock))
             opened.enter_context(_log_to(self._timeline))
+            opened.enter_context(_metrics_to(self.metrics))
             self._functions = opened.enter_context(
                 Functions(
                     self._template.functions(),
@@ -141,6 +149,19 @@ class Backend:
     def aws_calls(self) -> Counter[tuple[str, str]]:
         """How often the functions made each AWS call (service, operation) so far; a copy."""
         return self._calls.count
+
+    def figures(self) -> list[Figure]:
+        """The numbers of the template's dashboard, of all that happened so far.
+
+        What AWS counts and no function writes down comes from the timeline: the queue's
+        messages, and the invocations whose report says that they failed (the metric filter).
+        """
+        counted, find = self.metrics.copy(), self._timeline.find
+        waiting = len(find("dead-letter", source="lambda")) + len(find("rule-failed"))
+        queue = {"QueueName": self._template.name("DeadLetters")}
+        counted.add("AWS/SQS", "ApproximateNumberOfMessagesVisible", waiting, queue)
+        counted.add(METRICS, "FunctionErrors", len(find("function-failed", source="lambda")))
+        return figures(counted, self._template.dashboard())
 
     def invoke(self, function: str, event: Any) -> None:
         """Invoke a function, by its logical id, as its schedule or an operator would."""
@@ -209,6 +230,22 @@ class Backend:
             iot.create_job_template(**_as_in_the_api(job_template))
         iot.update_event_configurations(eventConfigurations={"JOB_EXECUTION": {"Enabled": True}})
 
+    def _denied(self, service: str, operation: str, parameters: Mapping[str, Any]) -> str | None:
+        """Why the role of the function that calls does not allow it; raises UnknownCall."""
+        function = running.get()
+        if function is None:
+            return None
+        for action, resource in need_of(service, operation).of_call(self._place, parameters):
+            if not function.permissions.allow(action, resource):
+                self._timeline.record(
+                    "cloud", "access-denied", function=function.name, action=action, on=resource
+                )
+                return (
+                    f"{function.name}Role is not authorized to perform: {action} on resource: "
+                    f"{resource} because no identity-based policy allows it"
+                )
+        return None
+
     def _called(self, service: str, operation: str, parameters: Mapping[str, Any]) -> None:
         if (service, operation) == ("sns", "Publish"):
             self._timeline.record(
@@ -247,6 +284,15 @@ def _log_to(timeline: Timeline) -> Iterator[None]:
     finally:
         logger.removeHandler(handler)
         logger.propagate = True
+
+
+@contextmanager
+def _metrics_to(taken: Metrics) -> Iterator[None]:
+    before, metrics.write = metrics.write, taken.read
+    try:
+        yield
+    finally:
+        metrics.write = before
 
 
 def _as_in_the_api(properties: Any) -> Any:

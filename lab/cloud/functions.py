@@ -25,6 +25,7 @@ import uuid
 from collections.abc import Callable, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack
+from contextvars import ContextVar
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -35,6 +36,9 @@ from lab.timeline import Timeline
 Handler = Callable[[Any, "Context"], Any]
 
 WORKERS = 4
+
+#: The function whose handler runs on this thread, if one does.
+running: ContextVar[Function | None] = ContextVar("running", default=None)
 
 
 def short_delay(attempt: int) -> float:
@@ -154,7 +158,11 @@ class Functions:
         function = invocation.function
         self._record("function-invoked", invocation, attempt=attempt)
         context = Context(function.name, invocation.request_id, time.monotonic() + function.timeout)
-        return self._handlers[function.name](json.loads(invocation.event), context)
+        token = running.set(function)
+        try:
+            return self._handlers[function.name](json.loads(invocation.event), context)
+        finally:
+            running.reset(token)
 
     def _answered(
         self, invocation: _Invocation, told: Callable[[Answer], None], future: Future[Any]

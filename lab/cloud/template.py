@@ -9,6 +9,7 @@ called, where the template leaves that to CloudFormation, is ``<stack>-<logical 
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -16,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from lab.cloud.intrinsics import Resolver, TemplateError, load
+from lab.cloud.permissions import NONE, Permissions, permissions
 from lab.cloud.rules import Rule
 
 __all__ = ["Function", "Template", "TemplateError"]
@@ -25,6 +27,7 @@ TEMPLATE = Path(__file__).parents[2] / "cloud" / "template.yaml"
 
 _FUNCTION = "AWS::Serverless::Function"
 _RULE = "AWS::IoT::TopicRule"
+_PERMISSION = "AWS::Lambda::Permission"
 #: type: (the property that names it, the service in its ARN, what precedes the name there)
 _NAMED = {
     _FUNCTION: ("FunctionName", "lambda", "function:"),
@@ -35,8 +38,12 @@ _NAMED = {
     "AWS::Events::EventBus": ("Name", "events", "event-bus/"),
     "AWS::IoT::JobTemplate": ("JobTemplateId", "iot", "jobtemplate/"),
     "AWS::Serverless::StateMachine": ("Name", "states", "stateMachine:"),
+    "AWS::IAM::Role": ("RoleName", "iam", "role/"),
+    "AWS::IAM::ManagedPolicy": ("ManagedPolicyName", "iam", "policy/"),
     "AWS::Logs::LogGroup": ("LogGroupName", "logs", "log-group:"),
 }
+#: Of these Ref is the ARN.
+_REFERRED_BY_ARN = ("AWS::SNS::Topic", "AWS::IAM::ManagedPolicy")
 _ARN_ATTRIBUTES = ("Arn", "TopicArn")
 _NAME_ATTRIBUTES = ("TopicName", "QueueName")
 
@@ -45,7 +52,8 @@ _NAME_ATTRIBUTES = ("TopicName", "QueueName")
 class Function:
     """A Lambda function: the file of its handler and the name in it, ``timeout`` in seconds.
 
-    ``retries`` is how often an asynchronous invocation is made again after an error.
+    ``retries`` is how often an asynchronous invocation is made again after an error;
+    ``permissions`` is what the statements of its role allow.
     """
 
     name: str  # logical id
@@ -54,6 +62,7 @@ class Function:
     environment: Mapping[str, str]
     timeout: int
     retries: int
+    permissions: Permissions = NONE
 
 
 class Template:
@@ -89,10 +98,13 @@ class Template:
 
     def functions(self) -> dict[str, Function]:
         """By logical id."""
-        return {name: self._function(name, given) for name, given in self._of_type(_FUNCTION)}
+        return {name: self._function(name) for name, _ in self._of_type(_FUNCTION)}
 
     def rules(self) -> list[Rule]:
-        """The functions' IoTRule events, and the rules on their own, unless they are disabled."""
+        """The functions' IoTRule events, and the rules on their own, unless they are disabled.
+
+        A rule of the latter kind needs an AWS::Lambda::Permission for its function.
+        """
         rules = []
         for function, given in self._of_type(_FUNCTION):
             for event, described in given.get("Events", {}).items():
@@ -107,7 +119,7 @@ class Template:
     def state_machines(self) -> dict[str, str]:
         """The definition of each state machine, in JSON, by its name."""
         return {
-            self._name(name): self._definition(name, given)
+            self.name(name): self._definition(name, given)
             for name, given in self._of_type("AWS::Serverless::StateMachine")
         }
 
@@ -144,6 +156,21 @@ class Template:
         """The resolved properties of each job template, its id among them."""
         return self._described("AWS::IoT::JobTemplate", "JobTemplateId")
 
+    def dashboard(self) -> dict[str, Any]:
+        """The body of the template's one dashboard."""
+        ((_, given),) = self._of_type("AWS::CloudWatch::Dashboard")
+        body: dict[str, Any] = json.loads(self._resolver.resolve(given["DashboardBody"]))
+        return body
+
+    def name(self, logical_id: str) -> str:
+        """What the resource is called in the account."""
+        resource = self._resources[logical_id]
+        named = _NAMED.get(resource["Type"])
+        given = resource.get("Properties", {}).get(named[0]) if named else None
+        if given is not None:
+            return str(self._resolver.resolve(given))
+        return f"{STACK}-{logical_id}"
+
     # --- within
 
     def _of_type(self, kind: str) -> Iterator[tuple[str, dict[str, Any]]]:
@@ -154,25 +181,25 @@ class Template:
 
     def _described(self, kind: str, name_property: str) -> list[dict[str, Any]]:
         return [
-            {**self._resolver.resolve(given), name_property: self._name(name)}
+            {**self._resolver.resolve(given), name_property: self.name(name)}
             for name, given in self._of_type(kind)
         ]
 
     def _given(self, function: str) -> dict[str, Any]:
-        return {**self._globals, **self._resources[function].get("Properties", {})}
+        """Its properties, those of Globals among them."""
+        return _merged(self._globals, self._resources[function].get("Properties", {}))
 
-    def _function(self, name: str, own: Mapping[str, Any]) -> Function:
+    def _function(self, name: str) -> Function:
         given = self._given(name)
         module, _, handler = str(given.get("Handler", "")).rpartition(".")
         code = self._folder / str(given.get("CodeUri", "."))
         file = (code / f"{module.replace('.', '/')}.py").resolve()
         if not file.is_file():
             raise TemplateError(f"{name}: there is no {file}")
-        environment = {
-            variable: _text(self._resolver.resolve(value))
-            for scope in (self._globals, own)
-            for variable, value in scope.get("Environment", {}).get("Variables", {}).items()
-        }
+        variables = self._resolver.resolve(given.get("Environment", {}).get("Variables", {}))
+        environment = {variable: _text(value) for variable, value in variables.items()}
+        if "Role" in given:
+            raise TemplateError(f"{name}: a Role of its own; SAM makes one of its Policies")
         asynchronous = self._resolver.resolve(given.get("EventInvokeConfig", {}))
         return Function(
             name,
@@ -181,6 +208,7 @@ class Template:
             environment,
             timeout=int(self._resolver.resolve(given.get("Timeout", 3))),
             retries=int(asynchronous.get("MaximumRetryAttempts", 2)),
+            permissions=permissions(name, self._resolver.resolve(given.get("Policies", []))),
         )
 
     def _topic_rules(self, name: str, given: Mapping[str, Any]) -> Iterator[Rule]:
@@ -192,8 +220,10 @@ class Template:
             if set(action) != {"Lambda"}:
                 raise TemplateError(f"{name}: action {', '.join(action)}")
             function = self.function_of(str(action["Lambda"]["FunctionArn"]))
+            if not self._may_invoke(self._attribute(name, "Arn"), function):
+                raise TemplateError(f"{name} may not invoke {function}: {_PERMISSION} is missing")
             yield Rule(
-                self._name(name),
+                self.name(name),
                 payload["Sql"],
                 payload.get("AwsIotSqlVersion"),
                 function,
@@ -218,30 +248,42 @@ class Template:
             raise TemplateError(f"{name}: nothing asks for {', '.join(sorted(unused))}")
         return text
 
-    def _name(self, logical_id: str) -> str:
-        resource = self._resources[logical_id]
-        named = _NAMED.get(resource["Type"])
-        given = resource.get("Properties", {}).get(named[0]) if named else None
-        if given is not None:
-            return str(self._resolver.resolve(given))
-        return f"{STACK}-{logical_id}"
+    def _may_invoke(self, rule_arn: str, function: str) -> bool:
+        """AWS IoT Developer Guide, "Lambda": the rule's own ARN, in its own account."""
+        _, _, account_id = self._arn
+        wanted = {
+            "Action": "lambda:InvokeFunction",
+            "Principal": "iot.amazonaws.com",
+            "SourceArn": rule_arn,
+            "SourceAccount": account_id,
+        }
+        names = (self.name(function), self._attribute(function, "Arn"))
+        return any(
+            given.items() >= wanted.items() and given["FunctionName"] in names
+            for given in (self._resolver.resolve(each) for _, each in self._of_type(_PERMISSION))
+        )
 
     def _reference(self, logical_id: str) -> str | None:
         if logical_id not in self._resources:
             return None
-        if self._resources[logical_id]["Type"] == "AWS::SNS::Topic":
-            return self._attribute(logical_id, "TopicArn")
-        return self._name(logical_id)
+        kind = self._resources[logical_id]["Type"]
+        if kind in _REFERRED_BY_ARN:
+            return self._attribute(logical_id, "Arn")
+        if kind == "AWS::SQS::Queue":
+            _, region, account_id = self._arn
+            return f"https://sqs.{region}.amazonaws.com/{account_id}/{self.name(logical_id)}"
+        return self.name(logical_id)
 
     def _attribute(self, logical_id: str, attribute: str) -> str:
         kind = self._resources.get(logical_id, {}).get("Type")
         if kind in _NAMED and attribute in _ARN_ATTRIBUTES:
             _, service, prefix = _NAMED[kind]
             partition, region, account_id = self._arn
-            name = self._name(logical_id)
+            region = "" if service == "iam" else region
+            name = self.name(logical_id)
             return f"arn:{partition}:{service}:{region}:{account_id}:{prefix}{name}"
         if kind in _NAMED and attribute in _NAME_ATTRIBUTES:
-            return self._name(logical_id)
+            return self.name(logical_id)
         raise TemplateError(f"GetAtt {logical_id}.{attribute}")
 
 
@@ -257,3 +299,18 @@ def _values(declared: Mapping[str, Any], given: Mapping[str, str]) -> dict[str, 
 
 def _text(value: Any) -> str:
     return str(value).lower() if isinstance(value, bool) else str(value)
+
+
+def _merged(common: Mapping[str, Any], own: Mapping[str, Any]) -> dict[str, Any]:
+    """As SAM merges Globals: maps by their keys, lists one after the other, else its own.
+
+    https://docs.aws.amazon.com/serverless-application-model/latest/developerguide/sam-specification-template-anatomy-globals.html
+    """
+    merged = {**common, **own}
+    for name in common.keys() & own.keys():
+        first, second = common[name], own[name]
+        if isinstance(first, dict) and isinstance(second, dict):
+            merged[name] = _merged(first, second)
+        elif isinstance(first, list) and isinstance(second, list):
+            merged[name] = [*first, *second]
+    return merged
