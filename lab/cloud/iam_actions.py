@@ -15,20 +15,23 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-#: Resource types of the reference: the service in the ARN, and what precedes the name there.
+#: The resource types of each service prefix of actions, and how their ARNs go on after the account.
 _TYPES = {
-    "cacert": ("iot", "cacert/"),
-    "cert": ("iot", "cert/"),
-    "job": ("iot", "job/"),
-    "jobtemplate": ("iot", "jobtemplate/"),
-    "thing": ("iot", "thing/"),
-    "topic": ("iot", "topic/"),
-    "table": ("dynamodb", "table/"),
-    "event-bus": ("events", "event-bus/"),
-    "execution": ("states", "execution:"),
-    "statemachine": ("states", "stateMachine:"),
-    "function": ("lambda", "function:"),
-    "certificate-authority": ("acm-pca", "certificate-authority/"),
+    "iot": {
+        "cacert": "iot:cacert/",
+        "cert": "iot:cert/",
+        "job": "iot:job/",
+        "jobtemplate": "iot:jobtemplate/",
+        "thing": "iot:thing/",
+        "topic": "iot:topic/",
+    },
+    "iotjobsdata": {"thing": "iot:thing/"},
+    "dynamodb": {"table": "dynamodb:table/"},
+    "events": {"event-bus": "events:event-bus/"},
+    "sns": {"topic": "sns:"},
+    "states": {"execution": "states:execution:", "statemachine": "states:stateMachine:"},
+    "lambda": {"function": "lambda:function:"},
+    "acm-pca": {"certificate-authority": "acm-pca:certificate-authority/"},
 }
 
 
@@ -44,11 +47,11 @@ class Place:
     account_id: str
     partition: str = "aws"
 
-    def arn(self, kind: str, name: str) -> str:
-        """Of a resource of one of the types above; ``name`` may be its ARN already."""
+    def arn(self, action: str, kind: str, name: str) -> str:
+        """Of a resource that an action is about, by its type; ``name`` may be its ARN already."""
         if name.startswith("arn:"):
             return name
-        service, prefix = _TYPES[kind]
+        service, prefix = _TYPES[action.partition(":")[0]][kind].split(":", 1)
         return f"arn:{self.partition}:{service}:{self.region}:{self.account_id}:{prefix}{name}"
 
 
@@ -62,7 +65,7 @@ class Need:
     def of_call(self, place: Place, parameters: Mapping[str, Any]) -> list[tuple[str, str]]:
         """The (action, resource) pairs that must all be allowed to a call with these parameters."""
         named = [
-            place.arn(kind, str(name))
+            place.arn(self.action, kind, str(name))
             for kind, path in self.resources.items()
             for name in _values(parameters, path)
         ]
