@@ -29,8 +29,8 @@ from rotation_protocol.rotation import (
 )
 
 _log = logging.getLogger(__name__)
-#: The device asks again, and nobody needs to hear of it.
-_PASSING = (RejectionCode.BUSY, RejectionCode.THROTTLED)
+#: Nothing that the device may not have: it asks again.
+_PASSING = (RejectionCode.BUSY, RejectionCode.THROTTLED, RejectionCode.INTERNAL)
 
 
 def answer_create(cloud: Cloud, event: Mapping[str, Any]) -> None:
