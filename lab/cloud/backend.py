@@ -3,11 +3,13 @@
 Tables and topics are made in moto, job-execution events are switched on, rules listen at
 IoT Core, state machines run in ``lab/states``, and the functions of both run in this process,
 with the lab's clock. What the functions publish to SNS is recorded as ``notification`` (source
-``cloud``), what their roles do not allow as ``access-denied``.
+``cloud``), their events on the bus as ``security-event``, what their roles do not allow as
+``access-denied``.
 """
 
 from __future__ import annotations
 
+import json
 import logging
 import time
 from collections import Counter
@@ -255,6 +257,16 @@ class Backend:
                 subject=parameters.get("Subject"),
                 message=parameters.get("Message"),
             )
+        if (service, operation) == ("events", "PutEvents"):
+            for entry in parameters["Entries"]:
+                said = json.loads(entry["Detail"])
+                self._timeline.record(
+                    "cloud",
+                    "security-event",
+                    activity=entry["DetailType"],
+                    **said.get("unmapped", {}),
+                    **({"reason": said["status_code"]} if "status_code" in said else {}),
+                )
 
 
 class _TimelineHandler(logging.Handler):

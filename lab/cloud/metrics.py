@@ -125,3 +125,13 @@ def _stat(stat: str, values: list[float]) -> float:
         raise TemplateError(f"dashboard: statistic {stat}")
     rank = math.ceil(int(percentile[1]) / 100 * len(values))
     return sorted(values)[max(rank, 1) - 1]
+
+
+def table(shown: Iterable[Figure]) -> str:
+    """The numbers for people: a line for each widget, without those that count nothing."""
+    lines: dict[str, list[str]] = {}
+    for figure in shown:
+        if figure.value:
+            lines.setdefault(figure.title, []).append(f"{figure.label} {figure.value:g}")
+    width = max(map(len, lines), default=0)
+    return "\n".join(f"{title:<{width}}  {', '.join(said)}" for title, said in lines.items())

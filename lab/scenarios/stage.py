@@ -255,7 +255,8 @@ class Stage:
         strangers: frozenset[str] = frozenset(),
     ) -> None:
         """The device is connected with one pair that matches, the cloud holds one ACTIVE
-        certificate and it is that one, the job has one end, and people were told.
+        certificate and it is that one, the job has one end, people were told, and no function
+        called what its role does not allow.
 
         Until the grace period is over, which the verdict lets pass, the cloud may hold a second
         one, if there has been a rotation.
@@ -285,6 +286,8 @@ class Stage:
         require(key.stat().st_mode & 0o077 == 0, "others may read the private key")
         if job is not None:
             self._judge_job(job, status or ("succeeded" if rotated else "failed"), reason)
+        denied = [dict(entry.details) for entry in self.timeline.find("access-denied")]
+        require(not denied, f"the functions' roles do not allow what they called: {denied}")
         expected = told if told is not None else sum(not rotated for _ in self._jobs)
         count = len(self.notifications())
         require(count == expected, f"people were told {count} times, not {expected}")

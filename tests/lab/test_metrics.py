@@ -8,7 +8,7 @@ import pytest
 
 from lab.cloud.backend import METRICS
 from lab.cloud.intrinsics import TemplateError
-from lab.cloud.metrics import Figure, Metrics, figures
+from lab.cloud.metrics import Figure, Metrics, figures, table
 from lab.cloud.template import Template
 from rotation_cloud import metrics as written
 from rotation_cloud.security_events import Activity, SecurityEvent
@@ -50,17 +50,29 @@ def test_numbers_of_the_dashboard(counted: Metrics) -> None:
         "requested": 0, "succeeded": 10, "failed": 3, "handed over to a person": 0
     }  # fmt: skip
     assert of(counted, "Rotations failed, by reason") == {"probe-refused": 2, "store-full": 1}
-    assert of(counted, "Seconds a rotation took") == {
-        "half of them, at most": 5, "nine of ten, at most": 9, "the longest": 10
+    assert of(counted, "Seconds a rotation took, at most") == {
+        "half of them": 5, "nine of ten": 9, "the longest": 10
     }  # fmt: skip
     assert of(counted, "Calls that AWS throttled") == {"AttachPolicy": 1}
     assert counted.values(METRICS, "RotationFailed", {"Reason": "store-full"}) == [1]
+
+
+def test_table_for_people(counted: Metrics) -> None:
+    """A line a widget, with what happened, and nothing of what did not."""
+    event(Activity.ROTATION_SUCCEEDED, seconds=41)
+    event(Activity.CERTIFICATE_RETIRED)
+    assert table(figures(counted, Template().dashboard())).splitlines() == [
+        "Rotations                         succeeded 1",
+        "Seconds a rotation took, at most  half of them 41, nine of ten 41, the longest 41",
+        "Certificates                      retired 1",
+    ]
 
 
 def test_dashboard_of_nothing() -> None:
     """Before anything happened every number is 0, and there are no reasons."""
     shown = figures(Metrics(), Template().dashboard())
     assert {figure.value for figure in shown} == {0}
+    assert table(shown) == ""
     assert "Alerts, by rung" not in {figure.title for figure in shown}
 
 
