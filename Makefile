@@ -34,7 +34,7 @@ lint: $(VENV)/dev ## style and types
 lint-cloud: $(VENV)/dev $(VENV)/tools/sam/ready $(VENV)/tools/scan/ready ## the template and what is deployed of it: SAM's own look, a security scan, and a build
 	cd cloud && SAM_CLI_TELEMETRY=0 ../$(VENV)/tools/sam/bin/sam validate --lint
 	$(VENV)/tools/scan/bin/checkov --config-file cloud/.checkov.yaml --file cloud/template.yaml
-	CERTKEEPER_SAM=$(CURDIR)/$(VENV)/tools/sam/bin/sam CERTKEEPER_SCAN=$(CURDIR)/$(VENV)/tools/scan/bin/python $(BIN)/python -m pytest tests/deployment -n 0
+	CERTKEEPER_SAM=$(CURDIR)/$(VENV)/tools/sam/bin/sam CERTKEEPER_SCAN=$(CURDIR)/$(VENV)/tools/scan/bin/python $(BIN)/python -m pytest tests/sam -n 0
 
 crash: $(VENV)/lab ## kill the component before every call of a rotation, boot, and look (SAMPLE=60: only so many)
 	$(BIN)/python -m lab crash $(if $(SAMPLE),--sample $(SAMPLE))

@@ -179,6 +179,24 @@ def test_parameters_are_described_and_bounded() -> None:
         assert {"AllowedValues", "AllowedPattern", "MinValue", "MaxValue"} & set(given), name
 
 
+def test_parameters_are_in_the_operators_guide() -> None:
+    """docs/operations.md has each parameter with its default, and no other."""
+    text = (PROJECT / "docs" / "operations.md").read_text("utf-8")
+    table = text.split("| parameter | default | meaning |")[1].split("\n\n")[0]
+    rows = re.findall(r"^\| `(\w+)` \| (?:`(.*?)`)? ?\| .+ \|$", table, re.M)
+    assert dict(rows) == {
+        name: str(given["Default"]) for name, given in source()["Parameters"].items()
+    }
+
+
+def test_alarms_and_outputs_are_in_the_operators_guide() -> None:
+    """docs/operations.md says of each alarm what to do, and names each output."""
+    text = (PROJECT / "docs" / "operations.md").read_text("utf-8")
+    text += (PROJECT / "docs" / "security-events.md").read_text("utf-8")
+    wanted = {*named("AWS::CloudWatch::Alarm"), *source()["Outputs"]} - {"JobTemplateArn"}
+    assert {name for name in wanted if f"`{name}`" not in text} == set()
+
+
 @pytest.mark.parametrize("name", FUNCTIONS)
 def test_dashboard_shows_every_function(name: str) -> None:
     """Whether Lambda throttles a function is on the dashboard."""
