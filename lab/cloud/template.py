@@ -169,7 +169,8 @@ class Template:
         given = resource.get("Properties", {}).get(named[0]) if named else None
         if given is not None:
             return str(self._resolver.resolve(given))
-        return f"{STACK}-{logical_id}"
+        # A rule's name has no hyphens.
+        return f"{STACK}{'_' if resource['Type'] == _RULE else '-'}{logical_id}"
 
     # --- within
 

@@ -34,7 +34,7 @@ def selected(statement: str, fields: object = None, **message: Any) -> Any:
 def test_the_rules_of_the_template() -> None:
     """What a device writes of itself is written over by what the broker knows of it."""
     statements = {rule.name: rule.sql for rule in Template(account_id="123456789012").rules()}
-    create = next(sql for name, sql in statements.items() if name.startswith("Create"))
+    create = statements["certkeeper_CreateRule"]
     forged = {"jobId": "j", "csr": "c", "principal": "another", "thingName": "press-8"}
     assert selected(create, forged) == {
         "jobId": "j",
@@ -44,7 +44,7 @@ def test_the_rules_of_the_template() -> None:
         "clientId": "press-7#2",
         "principal": PRINCIPAL,
     }
-    finish = next(sql for name, sql in statements.items() if name.startswith("Finish"))
+    finish = statements["certkeeper_FinishRule"]
     marked = {"statusDetails": {"CertificateRotator": "true"}}
     topic = "$aws/events/jobExecution/j/failed"
     assert selected(finish, marked, topic=topic) == marked
