@@ -25,13 +25,15 @@ THROTTLED = "Throttled"
 DURATION = "RotationSeconds"
 OTHER = "other"
 _NEVER_SUCCEED = (Activity.ROTATION_FAILED, Activity.REQUEST_REFUSED)
-_STATUSES = {"TIMED_OUT", "CANCELED", "REJECTED", "REMOVED", "DELETED", "FAILED", "EVENT_LOST"}
+_STATUSES = {"timed_out", "canceled", "rejected", "removed", "deleted", "failed", "event_lost"}
+#: Why a certificate was kept, or a person has to look.
+_OBJECTIONS = {"shared", "still-in-use", "other-not-active", "attempts-failed"}
 #: The rungs of the device's default ladder, and those that are not days (docs/protocol.md).
 _RUNGS = {
     *("30", "15", "7", "3", "1"),
     *("expired", "overdue", "mismatch", "key", "unreadable", "clock"),
 }
-REASONS = {*FailureReason, *RejectionCode} | _STATUSES | _RUNGS
+REASONS = {*FailureReason, *RejectionCode} | _STATUSES | _OBJECTIONS | _RUNGS
 
 
 def _to_stdout(text: str) -> None:

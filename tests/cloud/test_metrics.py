@@ -43,7 +43,7 @@ def test_line_is_in_embedded_metric_format(lines: list[dict[str, Any]]) -> None:
 
 @pytest.mark.parametrize(
     ("reason", "counted"),
-    [("probe-refused", "probe-refused"), ("TIMED_OUT", "TIMED_OUT"), ("my own words", "other")],
+    [("probe-refused", "probe-refused"), ("timed_out", "timed_out"), ("my own words", "other")],
 )
 def test_reasons_are_a_closed_list(lines: list[dict[str, Any]], reason: str, counted: str) -> None:
     """A reason is a dimension, one of those known; a device's own words are ``other``."""

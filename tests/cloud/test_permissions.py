@@ -92,7 +92,7 @@ def beginnings_of(action: str) -> tuple[str, ...]:
 
 SURPLUS = """
             - Effect: Allow
-              Action: [iot:DeleteThing, sns:Publish]
+              Action: iot:DeleteThing
               Resource: "*"
 """
 

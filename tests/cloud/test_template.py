@@ -36,6 +36,9 @@ def resources() -> dict[str, Any]:
     """Every resource, after the transformation that SAM does in the account."""
     given = load(TEMPLATE.read_text("utf-8"))
     given["Globals"]["Function"]["CodeUri"] = "s3://bucket/key"
+    for each in given["Resources"].values():
+        if each["Type"] == "AWS::Serverless::StateMachine":
+            each["Properties"]["DefinitionUri"] = "s3://bucket/key"
     with pytest.MonkeyPatch.context() as environment:
         environment.setenv("AWS_DEFAULT_REGION", "eu-west-1")
         made: dict[str, Any] = Translator({}, Parser()).translate(given, {})
@@ -151,6 +154,23 @@ def test_only_the_rule_may_invoke(name: str) -> None:
             "SourceAccount": {"Ref": "AWS::AccountId"},
             "SourceArn": att(name),
         } in [properties(each) for each in named("AWS::Lambda::Permission")]
+
+
+@pytest.mark.parametrize("name", named("AWS::StepFunctions::StateMachine"))
+def test_state_machine_may_invoke_what_it_names(name: str) -> None:
+    """Its role may invoke the functions that are put into its definition, and no others."""
+    given = source()["Resources"][name]["Properties"]
+    substituted = given["DefinitionSubstitutions"].values()
+    wanted = [each for each in substituted if each.get("Fn::GetAtt", [""])[0] in FUNCTIONS]
+    ((allowed,),) = (
+        [
+            each["Resource"]
+            for each in policy["Statement"]
+            if each["Action"] == "lambda:InvokeFunction"
+        ]
+        for policy in given["Policies"]
+    )
+    assert sorted(map(str, allowed)) == sorted(map(str, wanted))
 
 
 def test_nothing_is_retained_but_what_was_asked_for() -> None:

@@ -155,11 +155,13 @@ def backend(lab: Lab, template: Path) -> Backend:
 def edited(tmp_path: Path) -> Path:
     """The template where CommitFunction may not read the table."""
     text = TEMPLATE.read_text("utf-8")
-    statement = "Action: [dynamodb:GetItem, dynamodb:PutItem]\n"
-    assert text.count(statement) == 1
+    before, after = text.split("  CommitFunction:\n")
+    assert "[dynamodb:GetItem, dynamodb:PutItem]" in after
+    after = after.replace("[dynamodb:GetItem, dynamodb:PutItem]", "dynamodb:PutItem", 1)
     path = tmp_path / "template.yaml"
-    path.write_text(text.replace(statement, "Action: [dynamodb:PutItem]\n"))
-    (tmp_path / "functions").symlink_to(TEMPLATE.parent / "functions")
+    path.write_text(f"{before}  CommitFunction:\n{after}")
+    for folder in ("functions", "statemachines"):
+        (tmp_path / folder).symlink_to(TEMPLATE.parent / folder)
     return path
 
 
