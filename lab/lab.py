@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from lab.account.account import Account, DeviceIdentity
-from lab.account.policies import core_device_policy
 from lab.cloud.backend import Backend
+from lab.cloud.device_policy import core_device_policy
 from lab.https.credentials import make_role_alias
 from lab.https.data_plane import DataPlane
 from lab.https.device_endpoint import DeviceEndpoint
@@ -95,8 +95,9 @@ class Lab:
     ) -> tuple[CoreDevice, DeviceIdentity]:
         """Register a thing with a certificate and a policy, and lay out its Greengrass root.
 
-        The certificate is AWS IoT's, valid until 2049, unless a window is given. The device
-        is not started; when the lab closes it is stopped.
+        The policy is the template's, unless another one is given. The certificate is AWS
+        IoT's, valid until 2049, unless a window is given. The device is not started; when the
+        lab closes it is stopped.
         """
         registered = self.account.register_device(
             thing_name,
@@ -105,10 +106,9 @@ class Lab:
             key_algorithm=key_algorithm,
             policy_document=policy
             or core_device_policy(
-                thing_name,
                 region=self.account.region,
                 account_id=self.account.account_id,
-                topic_prefix=topic_prefix,
+                TopicPrefix=topic_prefix,
             ),
         )
         identity = CoreIdentity(

@@ -26,13 +26,12 @@ from moto.iot.models import FakeCertificate, FakeThingGroup, IoTBackend
 from moto.iot.responses import IoTResponse
 
 from lab.account import moto_jobs
+from lab.account.attachments import ATTACHMENT_TYPES, EXCLUSIVE, NON_EXCLUSIVE
 from lab.account.authority import Authority, CsrRefused
 from lab.account.policies import POLICY_MAX_CHARACTERS, policy_characters
 from lab.jobs.service import Jobs
 
 WRITTEN_FOR = "5.2.5"
-
-NON_EXCLUSIVE, EXCLUSIVE = ATTACHMENT_TYPES = ("NON_EXCLUSIVE_THING", "EXCLUSIVE_THING")
 
 
 class MotoVersionUnknown(RuntimeError):

@@ -33,6 +33,8 @@ _NAMED = {
     "AWS::SQS::Queue": ("QueueName", "sqs", ""),
     "AWS::Events::EventBus": ("Name", "events", "event-bus/"),
     "AWS::IoT::JobTemplate": ("JobTemplateId", "iot", "jobtemplate/"),
+    "AWS::IoT::Policy": ("PolicyName", "iot", "policy/"),
+    "AWS::IAM::ManagedPolicy": ("ManagedPolicyName", "iam", "policy/"),
 }
 _ARN_ATTRIBUTES = ("Arn", "TopicArn")
 _NAME_ATTRIBUTES = ("TopicName", "QueueName")
@@ -116,6 +118,14 @@ class Template:
     def job_templates(self) -> list[dict[str, Any]]:
         """The resolved properties of each job template, its id among them."""
         return self._described("AWS::IoT::JobTemplate", "JobTemplateId")
+
+    def device_policies(self) -> list[dict[str, Any]]:
+        """The resolved properties of each AWS IoT policy, its name among them."""
+        return self._described("AWS::IoT::Policy", "PolicyName")
+
+    def managed_policies(self) -> list[dict[str, Any]]:
+        """The resolved properties of each IAM policy, its name among them."""
+        return self._described("AWS::IAM::ManagedPolicy", "ManagedPolicyName")
 
     # --- within
 

@@ -29,3 +29,6 @@ class Registry(Protocol):
 
     def thing_names(self, certificate_id: str) -> list[str]:
         """The things that the certificate is attached to."""
+
+    def exclusive_thing(self, certificate_id: str) -> str | None:
+        """The thing that the certificate is exclusively attached to, if it is so attached."""
