@@ -23,9 +23,11 @@ from rotation_cloud.aws_errors import error_code, translated
 from rotation_cloud.bus import EventBridgeAudit, StepFunctions
 from rotation_cloud.issuers import IotIssuer, PrivateCaIssuer
 from rotation_cloud.ports import AwsError, Cloud, Execution, Issuer, NotFound, Throttled
+from rotation_cloud.signer import SignerIssuer
 from rotation_cloud.table import DocumentTable, Table
 
 _ATTEMPTS = 3
+_PATIENCE, _SIGNERS_PATIENCE = 10, 30
 _STRAY_PAGES, _STRAY_PAGE, _STRAYS = 4, 250, 50
 #: AWS IoT's clock and ours may differ by this much, in seconds.
 _CLOCK_SLACK = 60
@@ -34,14 +36,16 @@ _clients: dict[tuple[str, int], Any] = {}
 _lock = threading.Lock()
 
 
-def client(service: str, attempts: int = _ATTEMPTS) -> Any:
-    """The container's client of a service, which makes a call ``attempts`` times at most."""
+def client(service: str, attempts: int = _ATTEMPTS, patience: float = _PATIENCE) -> Any:
+    """The container's client of a service, which makes a call ``attempts`` times at most, and
+    waits ``patience`` seconds for an answer; its first user says so.
+    """
     with _lock:
         if (service, attempts) not in _clients:
             config = Config(
                 retries={"mode": "standard", "total_max_attempts": attempts},
                 connect_timeout=3,
-                read_timeout=10,
+                read_timeout=patience,
             )
             _clients[service, attempts] = boto3.client(
                 service,  # type: ignore[call-overload]  # the stubs list known names only
@@ -71,6 +75,13 @@ def cloud(environment: Mapping[str, str]) -> Cloud:
             ca_arn=environment["PRIVATE_CA_ARN"],
             days=int(environment["PRIVATE_CA_VALIDITY_DAYS"]),
             algorithm=environment["PRIVATE_CA_SIGNING_ALGORITHM"],
+        )
+    elif environment.get("ISSUER") == "signer":
+        issuer = SignerIssuer(
+            client("iot"),
+            client("lambda", attempts=1, patience=_SIGNERS_PATIENCE),
+            clock.now,
+            function_arn=environment["SIGNER_FUNCTION_ARN"],
         )
     return Cloud(
         prefix=environment["TOPIC_PREFIX"],

@@ -14,7 +14,10 @@ def creation_failed(
     """No certificate could be issued; ``left`` is the ARN of one that could not be removed."""
     advice = "Look at the detail and at the function's log. The device may ask again by itself."
     if code == "csr-refused":
-        advice = "Check keyAlgorithm and signingAlgorithm in the component's configuration."
+        advice = (
+            "Check keyAlgorithm and signingAlgorithm in the component's configuration; if a signer "
+            "of your own refused, its reason is in the detail."
+        )
     if left is not None:
         advice += (
             f" {left} could not be removed yet: it is tried again when the device asks again or "

@@ -44,6 +44,19 @@ class RecordChanged(Exception):
 
 
 @dataclass(frozen=True)
+class Order:
+    """What is asked of an issuer: a certificate for the CSR (PEM) of a thing, in a job.
+
+    ``token`` (36 characters) is the same for the same request.
+    """
+
+    csr: str
+    token: str
+    thing: str
+    job_id: str
+
+
+@dataclass(frozen=True)
 class Issuance:
     """A certificate that is registered and ACTIVE, attached to nothing yet."""
 
@@ -103,14 +116,12 @@ class Registry(Protocol):
 
 
 class Issuer(Protocol):
-    """Who signs: AWS IoT, or a private CA."""
+    """Who signs: AWS IoT, a private CA, or a signer of the operator's own."""
 
-    def issue(self, csr: str, token: str) -> Issuance:
-        """A certificate for the CSR (PEM), registered ACTIVE. Raises Refused for the CSR.
+    def issue(self, order: Order) -> Issuance:
+        """A certificate, registered ACTIVE. Raises Refused for the CSR.
 
         After Refused and Throttled there is none; after any other error there may be one.
-
-        ``token`` (36 characters) is the same for the same request, where the CA can use it.
         """
 
 

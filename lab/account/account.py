@@ -38,6 +38,7 @@ from lab.account.aws_environment import (
     only_aws_environment,
 )
 from lab.account.moto_corrections import corrected_moto
+from lab.account.moto_functions import Handler
 from lab.account.registry import AccountRegistry
 from lab.jobs.service import Jobs
 from lab.timeline import Timeline
@@ -87,6 +88,7 @@ class Account:
         # Signs device certificates that AWS IoT would not: those with a chosen window.
         self.own_authority = Authority.create("CertKeeper lab device CA")
         self.registry = AccountRegistry(self.account_id, self.region)
+        self._functions: dict[str, Handler] = {}
         # Its notifications go nowhere until ``jobs.publish`` is set.
         self.jobs = Jobs(self.account_id, self.region, timeline=timeline)
 
@@ -95,7 +97,7 @@ class Account:
             raise RuntimeError("another Account is open in this process: close it first")
         with ExitStack() as opened:
             opened.callback(Account._open.release)
-            opened.enter_context(corrected_moto(self.iot_authority, self.jobs))
+            opened.enter_context(corrected_moto(self.iot_authority, self.jobs, self._functions))
             endpoint_url = opened.enter_context(_moto_server())
             variables = aws_environment(endpoint_url, self.region)
             opened.enter_context(only_aws_environment(variables))
@@ -183,6 +185,22 @@ class Account:
             "account", "device-registered", thing=thing_name, certificate_id=certificate_id
         )
         return DeviceIdentity(thing_name, certificate_id, arn, pem, private_key_pem(key))
+
+    def register_ca(self, authority: Authority, *, automatic: bool = False) -> str:
+        """Registers a CA, ACTIVE, ``automatic`` with auto-registration; its caCertificateId."""
+        made = self.client("iot").register_ca_certificate(
+            caCertificate=authority.certificate_pem,
+            setAsActive=True,
+            allowAutoRegistration=automatic,
+            certificateMode="SNI_ONLY",
+        )
+        return str(made["certificateId"])
+
+    def make_function(self, name: str, handler: Handler) -> str:
+        """A Lambda function of the account's, beside those of the template; its ARN."""
+        arn = f"arn:aws:lambda:{self.region}:{self.account_id}:function:{name}"
+        self._functions[arn] = handler
+        return arn
 
     def _close_clients(self) -> None:
         with self._clients_lock:

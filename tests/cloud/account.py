@@ -17,6 +17,7 @@ from rotation_cloud.ports import (
     InUse,
     Issuance,
     NotFound,
+    Order,
     RecordChanged,
     Refused,
 )
@@ -139,11 +140,11 @@ class Issuer:
         self.refuses = False
         self.padding = ""
 
-    def issue(self, csr: str, token: str) -> Issuance:
+    def issue(self, order: Order) -> Issuance:
         if self.refuses:
             raise Refused("the CSR violates constraints")
-        assert len(token) == 36
-        arn = self._registry.register(public_key_of(csr))
+        assert len(order.token) == 36
+        arn = self._registry.register(public_key_of(order.csr))
         return Issuance(arn, f"PEM of {arn}{self.padding}")
 
 
