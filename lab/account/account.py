@@ -186,10 +186,10 @@ class Account:
         )
         return DeviceIdentity(thing_name, certificate_id, arn, pem, private_key_pem(key))
 
-    def register_ca(self, authority: Authority, *, automatic: bool = False) -> str:
+    def register_ca(self, certificate_pem: str, *, automatic: bool = False) -> str:
         """Registers a CA, ACTIVE, ``automatic`` with auto-registration; its caCertificateId."""
         made = self.client("iot").register_ca_certificate(
-            caCertificate=authority.certificate_pem,
+            caCertificate=certificate_pem,
             setAsActive=True,
             allowAutoRegistration=automatic,
             certificateMode="SNI_ONLY",

@@ -1,5 +1,5 @@
 """Every scenario there is: importing this registers them, in the order of the list."""
 
-from lab.scenarios import clock, cloud, protocol, storage
+from lab.scenarios import clock, cloud, protocol, signers, storage
 
-__all__ = ["clock", "cloud", "protocol", "storage"]
+__all__ = ["clock", "cloud", "protocol", "signers", "storage"]
