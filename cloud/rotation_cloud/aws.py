@@ -23,6 +23,7 @@ from rotation_cloud.aws_errors import error_code, translated
 from rotation_cloud.bus import EventBridgeAudit, StepFunctions
 from rotation_cloud.issuers import IotIssuer, PrivateCaIssuer
 from rotation_cloud.ports import AwsError, Cloud, Execution, Issuer, NotFound, Throttled
+from rotation_cloud.registrar import IotRegistrar
 from rotation_cloud.signer import SignerIssuer
 from rotation_cloud.table import DocumentTable, Table
 
@@ -86,6 +87,7 @@ def cloud(environment: Mapping[str, str]) -> Cloud:
     return Cloud(
         prefix=environment["TOPIC_PREFIX"],
         registry=IotRegistry(client("iot")),
+        registrar=IotRegistrar(client("iot")),
         issuer=issuer,
         jobs=IotJobs(
             client("iot"), client("iot-jobs-data"), environment.get("JOB_TEMPLATE_ARN", "")
@@ -97,6 +99,7 @@ def cloud(environment: Mapping[str, str]) -> Cloud:
         audit=EventBridgeAudit(client("events"), environment["EVENT_BUS_NAME"]),
         workflows=StepFunctions(client("stepfunctions"), environment.get("STATE_MACHINE_ARN", "")),
         clock=clock,
+        registers=environment.get("REGISTERS_DEVICES") == "true",
     )
 
 

@@ -11,6 +11,13 @@ from typing import Any
 
 #: The last that is known of a thing, for a fleet's inventory.
 INVENTORY = "#inventory"
+#: Whose thing, certificate id or serial number has one is not registered. Kept by an operator;
+#: written here for certificates that are retired. ``why`` in its body is for people.
+DENIED = "#denied"
+#: Which certificate is being registered for a thing.
+REGISTRATION = "#registration"
+#: When people were told that a certificate is refused; kept under its id instead of a thing.
+REFUSED = "#refused"
 
 
 @dataclass(frozen=True)

@@ -65,6 +65,17 @@ class Issuance:
 
 
 @dataclass(frozen=True)
+class Registered:
+    """A certificate, or a CA's, in the registry. ``status`` is as in the AWS IoT API; ``ca_id``
+    names the registered CA that signed it, and is empty if there is none."""
+
+    arn: str
+    pem: str
+    status: str
+    ca_id: str = ""
+
+
+@dataclass(frozen=True)
 class Execution:
     """One thing's execution of a job: ``status`` as in the Jobs API, ``ended`` if it is final.
 
@@ -113,6 +124,22 @@ class Registry(Protocol):
 
     def delete(self, arn: str) -> None:
         """Raises NotFound, or InUse while something is attached."""
+
+
+class Registrar(Protocol):
+    """What letting a device in asks of AWS IoT beside the registry."""
+
+    def certificate(self, certificate_id: str) -> Registered:
+        """Raises NotFound."""
+
+    def ca(self, ca_id: str) -> Registered:
+        """A CA that is registered. Raises NotFound."""
+
+    def create_thing(self, thing: str) -> None:
+        """One that is there already is no error, and stays as it is."""
+
+    def activate(self, arn: str) -> None:
+        """Raises NotFound."""
 
 
 class Issuer(Protocol):
@@ -208,6 +235,7 @@ class Cloud:
 
     prefix: str
     registry: Registry
+    registrar: Registrar
     issuer: Issuer
     jobs: JobExecutions
     records: Records
@@ -217,3 +245,5 @@ class Cloud:
     audit: Audit
     workflows: Workflows
     clock: Clock
+    #: Whether certificates of an own CA are registered when they are first presented.
+    registers: bool = False

@@ -9,29 +9,23 @@ from __future__ import annotations
 import itertools
 import json
 from collections.abc import Callable
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from typing import Any
 
 from cryptography import x509
-from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
+from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.x509.oid import NameOID
 
 from rotation_cloud.aws_errors import translated
+from rotation_cloud.certificates import MALFORMED, is_ca, is_valid
 from rotation_cloud.issuers import register
 from rotation_cloud.ports import AwsError, Issuance, Order, Refused, Throttled
 
 #: A leaf and its CAs with large keys, generously.
 MAX_ANSWER_BYTES = 64 * 1024
 MAX_CHAIN = 8
-#: How far the signer's clock may be ahead of ours.
-TOLERANCE = timedelta(minutes=5)
 _SHOWN = 200
-#: What the library raises for a part of a certificate that it cannot read or verify.
-_MALFORMED = (
-    *(ValueError, TypeError, UnsupportedAlgorithm),
-    *(x509.InvalidVersion, x509.DuplicateExtension, x509.UnsupportedGeneralNameType),
-)
 
 
 class SignerIssuer:
@@ -101,7 +95,7 @@ def _chain(answer: dict[str, Any]) -> list[x509.Certificate]:
         raise AwsError("the signer's answer has no certificateChain")
     try:
         chain = x509.load_pem_x509_certificates(given.encode())
-    except _MALFORMED:
+    except MALFORMED:
         raise AwsError("the signer's certificateChain is not PEM of certificates") from None
     if not 2 <= len(chain) <= MAX_CHAIN:
         raise AwsError(
@@ -120,18 +114,18 @@ def _fault(chain: list[x509.Certificate], csr: str, now: datetime) -> str | None
             return "is for another key than was asked for"
         if not _same_name(leaf.subject, request.subject):
             return f"has the subject {_shown(leaf.subject.rfc4514_string())}"
-        if _is_ca(leaf):
+        if is_ca(leaf):
             return "is a CA's"
         for number, one in enumerate(chain):
-            if one.not_valid_before_utc > now + TOLERANCE or one.not_valid_after_utc <= now:
+            if not is_valid(one, now):
                 return f"is not valid now (number {number + 1} of the chain)"
         for number, (one, ca) in enumerate(itertools.pairwise(chain), 1):
-            if not _is_ca(ca):
+            if not is_ca(ca):
                 return f"is signed by what is no CA (number {number + 1} of the chain)"
             one.verify_directly_issued_by(ca)
     except InvalidSignature:
         return "is not signed by the next one of the chain"
-    except _MALFORMED as error:
+    except MALFORMED as error:
         return f"or a CA of its chain cannot be verified: {_shown(error)}"
     return None
 
@@ -143,13 +137,6 @@ def _same_name(subject: x509.Name, wanted: x509.Name) -> bool:
         for name in (subject, wanted)
     ]
     return subject == wanted or (bool(names[0]) and names[0] == names[1])
-
-
-def _is_ca(certificate: x509.Certificate) -> bool:
-    try:
-        return certificate.extensions.get_extension_for_class(x509.BasicConstraints).value.ca
-    except x509.ExtensionNotFound:
-        return False
 
 
 def _shown(said: object) -> str:
