@@ -113,6 +113,8 @@ class Registry:
         others = {name: kind for name, kind in certificate.things.items() if name != thing}
         if others and EXCLUSIVE in (attachment, *others.values()):
             raise Refused(arn)
+        if thing not in self.known:
+            raise NotFound(thing)
         certificate.things[thing] = attachment
 
     def detach_thing(self, arn: str, thing: str) -> None:
