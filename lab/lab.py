@@ -49,6 +49,7 @@ class Lab:
                 server_key=pair[1],
                 region=self.account.region,
                 account_id=self.account.account_id,
+                auto_registration=self.account.auto_registration,
             )
             self.https = DeviceEndpoint(
                 self.loop,
@@ -111,6 +112,28 @@ class Lab:
                 TopicPrefix=topic_prefix,
             ),
         )
+        device = self.lay_out(
+            registered,
+            runtime=runtime,
+            fleet_provisioned=fleet_provisioned,
+            configuration=configuration,
+        )
+        return device, registered
+
+    def lay_out(
+        self,
+        registered: DeviceIdentity,
+        *,
+        runtime: Runtime = "classic",
+        fleet_provisioned: bool = False,
+        configuration: Mapping[str, Any] | None = None,
+        folder: str = "",
+    ) -> CoreDevice:
+        """A core device with this identity, whether the account knows it or not; not started.
+
+        Its root is in the lab's folder, called like the thing unless a name is given.
+        """
+        thing_name = registered.thing_name
         identity = CoreIdentity(
             thing_name=thing_name,
             certificate_pem=registered.certificate_pem,
@@ -121,7 +144,7 @@ class Lab:
             data_endpoint=self.https.address,
             credential_endpoint=self.https.address,
         )
-        root = self.folder / thing_name
+        root = self.folder / (folder or thing_name)
         if runtime == "lite":
             layout = lay_out_lite(root, identity)
         else:
@@ -137,7 +160,7 @@ class Lab:
             configuration=configuration,
         )
         self._closing.callback(device.stop)
-        return device, registered
+        return device
 
     def _server_pair(self) -> tuple[Path, Path]:
         """Certificate and key of the account's endpoints, in PEM files."""

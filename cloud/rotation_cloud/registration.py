@@ -161,6 +161,14 @@ def _claim(cloud: Cloud, thing: str, certificate_id: str) -> None:
     cloud.documents.write(replace(known, body=body, expires_at=now + _DAY))
 
 
+def _release(cloud: Cloud, thing: str, certificate_id: str) -> None:
+    """Leaves the thing to others; if that fails, the claim ends by itself."""
+    with suppress(AwsError, RecordChanged):
+        known = cloud.documents.get(thing, documents.REGISTRATION)
+        if known is not None and known.body.get("certificateId") == certificate_id:
+            cloud.documents.write(replace(known, body={**known.body, "lease": 0}))
+
+
 def _let_in(cloud: Cloud, terms: Terms, thing: str, certificate_id: str, arn: str) -> None:
     # Looked at again, now that nobody else registers one for the thing.
     attached = _attached(cloud, terms, thing)
@@ -177,6 +185,7 @@ def _let_in(cloud: Cloud, terms: Terms, thing: str, certificate_id: str, arn: st
     cloud.audit.record(
         SecurityEvent(Activity.DEVICE_REGISTERED, thing, certificate_id=certificate_id)
     )
+    _release(cloud, thing, certificate_id)
 
 
 def _replace(cloud: Cloud, thing: str, certificate_id: str, replaced: list[str]) -> None:

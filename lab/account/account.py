@@ -19,6 +19,8 @@ from typing import TYPE_CHECKING, Any, Literal, overload
 
 import boto3
 from botocore.config import Config
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes
 from moto.core import DEFAULT_ACCOUNT_ID
 from moto.moto_api._internal import moto_api_backends
 from moto.server import ThreadedMotoServer
@@ -31,6 +33,7 @@ from lab.account.authority import (
     generate_private_key,
     private_key_pem,
 )
+from lab.account.auto_registration import AutoRegistration
 from lab.account.aws_environment import (
     ACCESS_KEY_ID,
     SECRET_ACCESS_KEY,
@@ -88,6 +91,7 @@ class Account:
         # Signs device certificates that AWS IoT would not: those with a chosen window.
         self.own_authority = Authority.create("CertKeeper lab device CA")
         self.registry = AccountRegistry(self.account_id, self.region)
+        self.auto_registration = AutoRegistration(self.account_id, self.region)
         self._functions: dict[str, Handler] = {}
         # Its notifications go nowhere until ``jobs.publish`` is set.
         self.jobs = Jobs(self.account_id, self.region, timeline=timeline)
@@ -184,6 +188,23 @@ class Account:
         self._timeline.record(
             "account", "device-registered", thing=thing_name, certificate_id=certificate_id
         )
+        return DeviceIdentity(thing_name, certificate_id, arn, pem, private_key_pem(key))
+
+    def certify(
+        self, thing_name: str, authority: Authority, *, key_algorithm: str = "ECDSA-P256"
+    ) -> DeviceIdentity:
+        """A pair from an operator's factory: AWS IoT knows nothing of it, nor of the thing."""
+        key = generate_private_key(key_algorithm)
+        now = datetime.datetime.now(datetime.UTC)
+        pem = authority.issue_device_certificate(
+            key.public_key(),
+            common_name(thing_name),
+            not_before=now - datetime.timedelta(days=1),
+            not_after=now + datetime.timedelta(days=365),
+        )
+        parsed = x509.load_pem_x509_certificate(pem.encode())
+        certificate_id = parsed.fingerprint(hashes.SHA256()).hex()
+        arn = f"arn:aws:iot:{self.region}:{self.account_id}:cert/{certificate_id}"
         return DeviceIdentity(thing_name, certificate_id, arn, pem, private_key_pem(key))
 
     def register_ca(self, certificate_pem: str, *, automatic: bool = False) -> str:

@@ -1,5 +1,5 @@
 """Every scenario there is: importing this registers them, in the order of the list."""
 
-from lab.scenarios import clock, cloud, protocol, signers, storage
+from lab.scenarios import clock, cloud, protocol, registration, signers, storage
 
-__all__ = ["clock", "cloud", "protocol", "signers", "storage"]
+__all__ = ["clock", "cloud", "protocol", "registration", "signers", "storage"]

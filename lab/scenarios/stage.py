@@ -318,7 +318,13 @@ def staged(
         backend = lab.deploy_backend(**parameters)
         made = dict(scenario.device)
         configuration = {**CONFIGURATION, **made.pop("configuration", {})}
-        device, old = lab.core_device(THING, runtime=runtime, configuration=configuration, **made)
+        if scenario.stage.get("factory_fresh"):
+            old = lab.account.certify(THING, lab.account.own_authority)
+            device = lab.lay_out(old, runtime=runtime, configuration=configuration)
+        else:
+            device, old = lab.core_device(
+                THING, runtime=runtime, configuration=configuration, **made
+            )
         try:
             yield Stage(lab, backend, device, old)
         finally:
