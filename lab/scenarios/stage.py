@@ -125,6 +125,7 @@ class Stage:
             "published",
             source="iot-core",
             after=after,
+            timeout=90,  # a nucleus that was refused waits ever longer
             topic=f"$aws/things/{self.device.thing_name}/jobs/$next/get",
         )
 

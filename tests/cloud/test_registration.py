@@ -331,7 +331,9 @@ def test_replacing() -> None:
     factory = Factory(replace(TERMS, replaces=True))
     first, second = factory.device(), factory.device()
     assert factory.present(first)
+    before = factory.account.clock.time
     assert factory.present(second)
+    assert factory.account.clock.time == before  # the first one's claim was over
     assert factory.admitted(second)
     assert not factory.of(first).is_active
     (told,) = factory.account.notices.told

@@ -12,6 +12,7 @@ from dataclasses import replace
 
 import pytest
 
+from rotation_cloud.documents import REGISTRATION
 from rotation_cloud.ports import AwsError, RecordChanged, Throttled
 from rotation_cloud.registration import BeingRegistered, register
 from tests.cloud.account import THING
@@ -164,6 +165,23 @@ def test_two_certificates_at_once(at: int) -> None:
         factory.account.clock.sleep(100)
     assert [factory.admitted(first), factory.admitted(second)].count(True) == 1
     assert list(factory.refusals()) == ["thing-in-use"]
+
+
+def test_claim_of_somebody_else_is_left_alone() -> None:
+    """Whoever took the thing over meanwhile keeps it."""
+    factory = Factory()
+    device = factory.device()
+    items = factory.account.documents.items
+
+    def take_over(name: str, _: int) -> None:
+        if name == "documents.get" and "registrar.activate" in factory.account.calls:
+            known = items[SAW, REGISTRATION]
+            items[SAW, REGISTRATION] = replace(known, body={**known.body, "certificateId": "x"})
+
+    factory.account.disturb(take_over)
+    assert factory.present(device)
+    assert items[SAW, REGISTRATION].body["certificateId"] == "x"
+    assert items[SAW, REGISTRATION].body["lease"] > factory.account.clock.time
 
 
 def calls_before_activation() -> int:
