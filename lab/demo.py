@@ -99,7 +99,7 @@ def _rotated(stage: Stage) -> None:
     old = stage.old.certificate_id
     print(f"  old certificate  {fingerprint(old)}\n", flush=True)
     stage.wait_until_listening()
-    workflow = stage.workflows.start(thing, old)
+    workflow = stage.workflows.start(thing, old, f"rotate-{thing}")
     job = stage.workflows.wait_for_job("succeeded")
     stage.wait_for_idle()
     new = stage.certificate_on_disk()
