@@ -9,6 +9,7 @@ from lab.scenarios import (
     registration,
     signers,
     storage,
+    workflow,
 )
 
 __all__ = [
@@ -20,4 +21,5 @@ __all__ = [
     "registration",
     "signers",
     "storage",
+    "workflow",
 ]

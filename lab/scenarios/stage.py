@@ -26,6 +26,7 @@ from lab.lab import Lab
 from lab.nucleus.core_device import CoreDevice
 from lab.nucleus.recipe import Runtime
 from lab.scenarios.scenario import Scenario, VerdictFailed, require
+from lab.scenarios.workflows import Workflows
 from lab.timeline import Entry
 from rotation_protocol.jobs import ROTATE
 
@@ -46,6 +47,7 @@ class Stage:
         self.old = old
         self.timeline = lab.timeline
         self._iot = lab.account.client("iot")
+        self.workflows = Workflows(lab, backend.workflow_arn)
         self._jobs: list[str] = []
         self._events: dict[str, Message] = {}
         lab.iot_core.observe("$aws/events/jobExecution/#", self._remember)

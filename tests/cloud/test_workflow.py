@@ -88,7 +88,7 @@ def reason(machine: Machine, **given: Any) -> str:
 
 
 def heard(machine: Machine, certificate_id: str) -> None:
-    body = {"principal": certificate_id, "heardAt": int(machine.account.clock.now())}
+    body = {"attached": certificate_id, "attachedSeen": int(machine.account.clock.now())}
     machine.account.documents.write(Document(THING, INVENTORY, body))
 
 
