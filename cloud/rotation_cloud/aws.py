@@ -31,9 +31,12 @@ from rotation_cloud.ports import (
     NotFound,
     Throttled,
 )
+from rotation_cloud.registrar import IotRegistrar
+from rotation_cloud.signer import SignerIssuer
 from rotation_cloud.table import DocumentTable, Table
 
 _ATTEMPTS = 3
+_PATIENCE, _SIGNERS_PATIENCE = 10, 30
 _GOES_ON = ("QUEUED", "IN_PROGRESS")
 _STRAY_PAGES, _STRAY_PAGE, _STRAYS = 4, 250, 50
 #: AWS IoT's clock and ours may differ by this much, in seconds.
@@ -43,14 +46,16 @@ _clients: dict[tuple[str, int], Any] = {}
 _lock = threading.Lock()
 
 
-def client(service: str, attempts: int = _ATTEMPTS) -> Any:
-    """The container's client of a service, which makes a call ``attempts`` times at most."""
+def client(service: str, attempts: int = _ATTEMPTS, patience: float = _PATIENCE) -> Any:
+    """The container's client of a service, which makes a call ``attempts`` times at most, and
+    waits ``patience`` seconds for an answer; its first user says so.
+    """
     with _lock:
         if (service, attempts) not in _clients:
             config = Config(
                 retries={"mode": "standard", "total_max_attempts": attempts},
                 connect_timeout=3,
-                read_timeout=10,
+                read_timeout=patience,
             )
             _clients[service, attempts] = boto3.client(
                 service,  # type: ignore[call-overload]  # the stubs list known names only
@@ -81,9 +86,17 @@ def cloud(environment: Mapping[str, str]) -> Cloud:
             days=int(environment["PRIVATE_CA_VALIDITY_DAYS"]),
             algorithm=environment["PRIVATE_CA_SIGNING_ALGORITHM"],
         )
+    elif environment.get("ISSUER") == "signer":
+        issuer = SignerIssuer(
+            client("iot"),
+            client("lambda", attempts=1, patience=_SIGNERS_PATIENCE),
+            clock.now,
+            function_arn=environment["SIGNER_FUNCTION_ARN"],
+        )
     return Cloud(
         prefix=environment["TOPIC_PREFIX"],
         registry=IotRegistry(client("iot")),
+        registrar=IotRegistrar(client("iot")),
         issuer=issuer,
         jobs=IotJobs(
             client("iot"), client("iot-jobs-data"), environment.get("JOB_TEMPLATE_ARN", "")
@@ -96,6 +109,7 @@ def cloud(environment: Mapping[str, str]) -> Cloud:
         workflows=StepFunctions(client("stepfunctions"), environment.get("STATE_MACHINE_ARN", "")),
         clock=clock,
         grace_seconds=int(environment.get("GRACE_PERIOD_DAYS", "0")) * 24 * 3600,
+        registers=environment.get("REGISTERS_DEVICES") == "true",
     )
 
 

@@ -16,6 +16,8 @@ import time
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from rotation_cloud.admission import Reason
+from rotation_cloud.grace import Objection
 from rotation_cloud.security_events import Activity, SecurityEvent
 from rotation_protocol.reasons import FailureReason, RejectionCode
 
@@ -26,14 +28,14 @@ DURATION = "RotationSeconds"
 OTHER = "other"
 _NEVER_SUCCEED = (Activity.ROTATION_FAILED, Activity.REQUEST_REFUSED)
 _STATUSES = {"timed_out", "canceled", "rejected", "removed", "deleted", "failed", "event_lost"}
-#: Why a certificate was kept, or a person has to look.
-_OBJECTIONS = {"shared", "still-in-use", "other-not-active", "attempts-failed"}
+#: Why a certificate was kept, or a person has to look, where that is in no list.
+_OTHERS = {"shared", "replaced", "attempts-failed"}
 #: The rungs of the device's default ladder, and those that are not days (docs/protocol.md).
 _RUNGS = {
     *("30", "15", "7", "3", "1"),
     *("expired", "overdue", "mismatch", "key", "unreadable", "clock"),
 }
-REASONS = {*FailureReason, *RejectionCode} | _STATUSES | _OBJECTIONS | _RUNGS
+REASONS = {*FailureReason, *RejectionCode, *Reason, *Objection} | _STATUSES | _OTHERS | _RUNGS
 
 
 def _to_stdout(text: str) -> None:

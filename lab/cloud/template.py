@@ -41,6 +41,7 @@ _NAMED = {
     "AWS::IAM::Role": ("RoleName", "iam", "role/"),
     "AWS::IAM::ManagedPolicy": ("ManagedPolicyName", "iam", "policy/"),
     "AWS::Logs::LogGroup": ("LogGroupName", "logs", "log-group:"),
+    "AWS::IoT::Policy": ("PolicyName", "iot", "policy/"),
 }
 #: Of these Ref is the ARN.
 _REFERRED_BY_ARN = ("AWS::SNS::Topic", "AWS::IAM::ManagedPolicy")
@@ -161,6 +162,14 @@ class Template:
         ((_, given),) = self._of_type("AWS::CloudWatch::Dashboard")
         body: dict[str, Any] = json.loads(self._resolver.resolve(given["DashboardBody"]))
         return body
+
+    def device_policies(self) -> list[dict[str, Any]]:
+        """The resolved properties of each AWS IoT policy, its name among them."""
+        return self._described("AWS::IoT::Policy", "PolicyName")
+
+    def managed_policies(self) -> list[dict[str, Any]]:
+        """The resolved properties of each IAM policy, its name among them."""
+        return self._described("AWS::IAM::ManagedPolicy", "ManagedPolicyName")
 
     def name(self, logical_id: str) -> str:
         """What the resource is called in the account."""

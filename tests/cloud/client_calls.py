@@ -38,18 +38,22 @@ def client_calls(name: str, node: ast.FunctionDef, held: frozenset[str]) -> Iter
 
     ``held`` are the services whose clients its class holds.
     """
-    assigned = {
+    named = {
         target.id: made
         for each in ast.walk(node)
         if isinstance(each, ast.Assign) and (made := _made(each.value))
         for target in each.targets
         if isinstance(target, ast.Name)
+    } | {
+        argument.arg: _service_of(argument.arg)
+        for argument in _of_any(node)
+        if _service_of(argument.arg) in SERVICES
     }
     services = set(held)
     for each in ast.walk(node):
         if not isinstance(each, ast.Attribute):
             continue
-        service = _service(each.value, assigned)
+        service = _service(each.value, named)
         if service is None:
             continue
         services.add(service)
@@ -67,26 +71,37 @@ def client_calls(name: str, node: ast.FunctionDef, held: frozenset[str]) -> Iter
 def held_by(node: ast.ClassDef) -> frozenset[str]:
     """The services whose clients come in by ``__init__``: whatever is Any there."""
     return frozenset(
-        _named(argument.arg, node.name)
+        _known(argument.arg, node.name)
         for each in node.body
         if isinstance(each, ast.FunctionDef) and each.name == "__init__"
-        for argument in (*each.args.args, *each.args.kwonlyargs)
-        if isinstance(argument.annotation, ast.Name) and argument.annotation.id == "Any"
+        for argument in _of_any(each)
     )
 
 
-def _named(argument: str, owner: str) -> str:
-    service = argument.replace("_", "-")
+def _of_any(node: ast.FunctionDef) -> Iterator[ast.arg]:
+    """The parameters of type Any: a client's type is that."""
+    for argument in (*node.args.args, *node.args.kwonlyargs):
+        if isinstance(argument.annotation, ast.Name) and argument.annotation.id == "Any":
+            yield argument
+
+
+def _service_of(name: str) -> str:
+    """``_iot_data`` is iot-data, and ``lambda_`` is lambda."""
+    return name.strip("_").replace("_", "-")
+
+
+def _known(argument: str, owner: str) -> str:
+    service = _service_of(argument)
     assert service in SERVICES, f"{owner}: name the client {argument} by its service"
     return service
 
 
-def _service(value: ast.expr, assigned: dict[str, str]) -> str | None:
+def _service(value: ast.expr, named: dict[str, str]) -> str | None:
     """The service of the client that an expression is; None if it is none."""
     if isinstance(value, ast.Name):
-        return assigned.get(value.id)
+        return named.get(value.id)
     if isinstance(value, ast.Attribute) and isinstance(value.value, ast.Name):
-        service = value.attr.removeprefix("_").replace("_", "-")
+        service = _service_of(value.attr)
         is_held = value.value.id == "self" and value.attr.startswith("_")
         return service if is_held and service in SERVICES else None
     return _made(value)

@@ -10,24 +10,19 @@ from pathlib import Path
 
 import pytest
 
-from lab.cloud.iam_actions import NEEDS, Place, need_of
+from lab.cloud.iam_actions import NEEDS, need_of
 from lab.cloud.intrinsics import load
 from lab.cloud.permissions import Statement
 from lab.cloud.template import TEMPLATE, Template
 from tests.cloud.code_calls import calls_of, implementations
+from tests.cloud.deployment import FUNCTIONS, PLACE, deployed
 
-PLACE = Place("eu-west-1", "123456789012")
-PRIVATE_CA = PLACE.arn("acm-pca:GetCertificate", "certificate-authority", "12345678")
 #: Who signs in which deployment: the other issuers' calls are not made there.
 ISSUERS = {
     "aws-iot": "rotation_cloud.issuers.IotIssuer",
     "private-ca": "rotation_cloud.issuers.PrivateCaIssuer",
+    "signer": "rotation_cloud.signer.SignerIssuer",
 }
-FUNCTIONS = sorted(Template().functions())
-
-
-def deployed(issuer: str, path: Path = TEMPLATE) -> Template:
-    return Template({"Issuer": issuer, "PrivateCaArn": PRIVATE_CA}, path=path)
 
 
 def allowed(template: Template, function: str) -> set[str]:
@@ -41,6 +36,13 @@ def statements(template: Template, function: str) -> tuple[Statement, ...]:
 def called(template: Template, function: str, issuer: str) -> set[str]:
     unused = frozenset({*ISSUERS.values()} - {ISSUERS[issuer]})
     return {need_of(*call).action for call in calls_of(template.handler(function), unused)}
+
+
+def test_every_function_is_looked_at() -> None:
+    """What a deployment may leave out is in the one that is looked at here."""
+    resources = load(TEMPLATE.read_text("utf-8"))["Resources"]
+    kind = "AWS::Serverless::Function"
+    assert sorted(name for name, given in resources.items() if given["Type"] == kind) == FUNCTIONS
 
 
 def test_every_issuer_is_known() -> None:
@@ -105,6 +107,7 @@ def test_a_statement_that_nobody_needs_is_found(function: str, tmp_path: Path) -
     before, after = tail.split("        - Statement:\n", 1)
     more = tmp_path / "template.yaml"
     more.write_text(f"{head}  {function}:\n{before}        - Statement:{SURPLUS}{after}")
-    (tmp_path / "functions").symlink_to(TEMPLATE.parent / "functions")
+    for folder in ("functions", "statemachines"):
+        (tmp_path / folder).symlink_to(TEMPLATE.parent / folder)
     may = allowed(deployed("aws-iot", more), function)
     assert may - called(deployed("aws-iot"), function, "aws-iot") == {"iot:DeleteThing"}

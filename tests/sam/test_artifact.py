@@ -18,7 +18,7 @@ from pathlib import Path
 import boto3
 import pytest
 
-from lab.cloud.template import Template
+from tests.cloud.deployment import FUNCTIONS, deployed
 from tests.packaging.source import PROJECT
 
 CLOUD = PROJECT / "cloud"
@@ -30,7 +30,6 @@ OURS = {
 }
 #: What Lambda's runtime has beside Python itself.
 RUNTIME = ("boto3", "botocore", "dateutil", "jmespath", "s3transfer", "six.py", "urllib3")
-FUNCTIONS = sorted(Template().functions())
 #: e_machine of an ELF file (System V ABI), by the names of template.yaml's Architectures.
 MACHINES = {"arm64": 0xB7, "x86_64": 0x3E}
 
@@ -103,8 +102,7 @@ def test_nothing_is_left_out_and_nothing_is_too_much(built: Path, function: str)
 @pytest.mark.parametrize("function", FUNCTIONS)
 def test_it_is_for_lambdas_machine(built: Path, function: str) -> None:
     """Every library in it is for the architecture and the Python that the template names."""
-    template = Template()
-    runtime, architecture = template.runtime(function)
+    runtime, architecture = deployed().runtime(function)
     libraries = [path for path in files(built / function) if path.suffix == ".so"]
     assert libraries
     for library in libraries:
@@ -130,7 +128,7 @@ def test_its_handler_can_be_imported(here: Path, tmp_path: Path, function: str) 
     site = Path(boto3.__file__).parents[1]
     for name in RUNTIME:
         (tmp_path / name).symlink_to(site / name)
-    module, _, name = Template().handler(function).rpartition(".")
+    module, _, name = deployed().handler(function).rpartition(".")
     code = (
         f"import sys; sys.path += [{str(here)!r}, {str(tmp_path)!r}]\n"
         f"import {module} as found, cryptography, rotation_cloud\n"
