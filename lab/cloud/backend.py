@@ -10,16 +10,15 @@ with the lab's clock. What the functions publish to SNS is recorded as ``notific
 from __future__ import annotations
 
 import json
-import logging
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable, Mapping
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any, Protocol
-from unittest.mock import patch
 
 from lab.cloud.aws_calls import AwsCalls, Fault, Lost
+from lab.cloud.function_surroundings import clock_of_the_functions, log_to, metrics_to
 from lab.cloud.functions import Functions, running, short_delay
 from lab.cloud.iam_actions import Place, need_of
 from lab.cloud.metrics import Figure, Metrics, figures
@@ -30,7 +29,7 @@ from lab.iot_core.iot_core import IotCore
 from lab.states.service import StateMachines
 from lab.states.ticking import Ticking
 from lab.timeline import Timeline
-from rotation_cloud import aws, metrics
+from rotation_cloud import aws
 
 #: METRICS_NAMESPACE in the functions' environment.
 METRICS = f"CertKeeper/{STACK}"
@@ -99,9 +98,9 @@ class Backend:
             # As in a new container: no client of an earlier account, nor of this one later.
             aws.forget_clients()
             opened.callback(aws.forget_clients)
-            opened.enter_context(_clock_of_the_functions(self._clock))
-            opened.enter_context(_log_to(self._timeline))
-            opened.enter_context(_metrics_to(self.metrics))
+            opened.enter_context(clock_of_the_functions(self._clock))
+            opened.enter_context(log_to(self._timeline))
+            opened.enter_context(metrics_to(self.metrics))
             self._functions = opened.enter_context(
                 Functions(
                     self._template.functions(),
@@ -267,47 +266,10 @@ class Backend:
                     "cloud",
                     "security-event",
                     activity=entry["DetailType"],
+                    thing=said.get("device", {}).get("name", ""),
                     **said.get("unmapped", {}),
                     **({"reason": said["status_code"]} if "status_code" in said else {}),
                 )
-
-
-class _TimelineHandler(logging.Handler):
-    """Log lines of the functions, as CloudWatch has them."""
-
-    def __init__(self, timeline: Timeline) -> None:
-        super().__init__()
-        self._timeline = timeline
-
-    def emit(self, record: logging.LogRecord) -> None:
-        self._timeline.record("cloud", "function-log", line=record.getMessage())
-
-
-@contextmanager
-def _clock_of_the_functions(clock: Callable[[], float]) -> Iterator[None]:
-    with patch.object(aws.SystemClock, "now", lambda _: clock()):
-        yield
-
-
-@contextmanager
-def _log_to(timeline: Timeline) -> Iterator[None]:
-    logger, handler = logging.getLogger("rotation_cloud"), _TimelineHandler(timeline)
-    logger.addHandler(handler)
-    logger.propagate = False
-    try:
-        yield
-    finally:
-        logger.removeHandler(handler)
-        logger.propagate = True
-
-
-@contextmanager
-def _metrics_to(taken: Metrics) -> Iterator[None]:
-    before, metrics.write = metrics.write, taken.read
-    try:
-        yield
-    finally:
-        metrics.write = before
 
 
 def _as_in_the_api(properties: Any) -> Any:

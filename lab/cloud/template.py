@@ -1,8 +1,7 @@
 """What ``cloud/template.yaml`` deploys: functions, rules, tables and topics, names resolved.
 
 Nothing of the backend is written down a second time in the lab: environment, SQL and
-names are the template's, with the parameters of this deployment. What a resource is
-called, where the template leaves that to CloudFormation, is ``<stack>-<logical id>``.
+names are the template's, with the parameters of this deployment.
 (AWS SAM Developer Guide, "AWS::Serverless::Function"; AWS CloudFormation User Guide,
 "AWS::IoT::TopicRule".)
 """
@@ -18,35 +17,14 @@ from typing import Any
 
 from lab.cloud.intrinsics import Resolver, TemplateError, load
 from lab.cloud.permissions import NONE, Permissions, permissions
+from lab.cloud.resource_names import FUNCTION, RULE, STACK, ResourceNames
 from lab.cloud.rules import Rule
 
-__all__ = ["Function", "Template", "TemplateError"]
+__all__ = ["STACK", "Function", "Template", "TemplateError"]
 
-STACK = "certkeeper"
 TEMPLATE = Path(__file__).parents[2] / "cloud" / "template.yaml"
 
-_FUNCTION = "AWS::Serverless::Function"
-_RULE = "AWS::IoT::TopicRule"
 _PERMISSION = "AWS::Lambda::Permission"
-#: type: (the property that names it, the service in its ARN, what precedes the name there)
-_NAMED = {
-    _FUNCTION: ("FunctionName", "lambda", "function:"),
-    _RULE: ("RuleName", "iot", "rule/"),
-    "AWS::DynamoDB::Table": ("TableName", "dynamodb", "table/"),
-    "AWS::SNS::Topic": ("TopicName", "sns", ""),
-    "AWS::SQS::Queue": ("QueueName", "sqs", ""),
-    "AWS::Events::EventBus": ("Name", "events", "event-bus/"),
-    "AWS::IoT::JobTemplate": ("JobTemplateId", "iot", "jobtemplate/"),
-    "AWS::Serverless::StateMachine": ("Name", "states", "stateMachine:"),
-    "AWS::IAM::Role": ("RoleName", "iam", "role/"),
-    "AWS::IAM::ManagedPolicy": ("ManagedPolicyName", "iam", "policy/"),
-    "AWS::Logs::LogGroup": ("LogGroupName", "logs", "log-group:"),
-    "AWS::IoT::Policy": ("PolicyName", "iot", "policy/"),
-}
-#: Of these Ref is the ARN.
-_REFERRED_BY_ARN = ("AWS::SNS::Topic", "AWS::IAM::ManagedPolicy")
-_ARN_ATTRIBUTES = ("Arn", "TopicArn")
-_NAME_ATTRIBUTES = ("TopicName", "QueueName")
 
 
 @dataclass(frozen=True)
@@ -82,7 +60,8 @@ class Template:
         source = load(path.read_text(encoding="utf-8"))
         self._resources: dict[str, Any] = source.get("Resources", {})
         self._globals: dict[str, Any] = source.get("Globals", {}).get("Function", {})
-        self._arn = ("aws", region, account_id)
+        self._account_id = account_id
+        self._names = ResourceNames(self._resources, region, account_id)
         pseudo = {
             "AWS::Region": region,
             "AWS::AccountId": account_id,
@@ -93,13 +72,14 @@ class Template:
         self._resolver = Resolver(
             {**pseudo, **_values(source.get("Parameters", {}), parameters or {})},
             source.get("Conditions", {}),
-            self._reference,
-            self._attribute,
+            self._names.reference,
+            self._names.attribute,
         )
+        self._names.resolve = self._resolver.resolve
 
     def functions(self) -> dict[str, Function]:
         """By logical id."""
-        return {name: self._function(name) for name, _ in self._of_type(_FUNCTION)}
+        return {name: self._function(name) for name, _ in self._of_type(FUNCTION)}
 
     def rules(self) -> list[Rule]:
         """The functions' IoTRule events, and the rules on their own, unless they are disabled.
@@ -107,13 +87,13 @@ class Template:
         A rule of the latter kind needs an AWS::Lambda::Permission for its function.
         """
         rules = []
-        for function, given in self._of_type(_FUNCTION):
+        for function, given in self._of_type(FUNCTION):
             for event, described in given.get("Events", {}).items():
                 if described["Type"] == "IoTRule":
                     rule = self._resolver.resolve(described["Properties"])
                     version = rule.get("AwsIotSqlVersion")
                     rules.append(Rule(f"{function}{event}", rule["Sql"], version, function))
-        for name, given in self._of_type(_RULE):
+        for name, given in self._of_type(RULE):
             rules.extend(self._topic_rules(name, self._resolver.resolve(given)))
         return rules
 
@@ -126,8 +106,8 @@ class Template:
 
     def function_of(self, arn: str) -> str:
         """The logical id of the function with this ARN."""
-        for name, _ in self._of_type(_FUNCTION):
-            if self._attribute(name, "Arn") == arn:
+        for name, _ in self._of_type(FUNCTION):
+            if self._names.attribute(name, "Arn") == arn:
                 return name
         raise TemplateError(f"no function is {arn}")
 
@@ -173,13 +153,7 @@ class Template:
 
     def name(self, logical_id: str) -> str:
         """What the resource is called in the account."""
-        resource = self._resources[logical_id]
-        named = _NAMED.get(resource["Type"])
-        given = resource.get("Properties", {}).get(named[0]) if named else None
-        if given is not None:
-            return str(self._resolver.resolve(given))
-        # A rule's name has no hyphens.
-        return f"{STACK}{'_' if resource['Type'] == _RULE else '-'}{logical_id}"
+        return self._names.name(logical_id)
 
     # --- within
 
@@ -230,7 +204,7 @@ class Template:
             if set(action) != {"Lambda"}:
                 raise TemplateError(f"{name}: action {', '.join(action)}")
             function = self.function_of(str(action["Lambda"]["FunctionArn"]))
-            if not self._may_invoke(self._attribute(name, "Arn"), function):
+            if not self._may_invoke(self._names.attribute(name, "Arn"), function):
                 raise TemplateError(f"{name} may not invoke {function}: {_PERMISSION} is missing")
             yield Rule(
                 self.name(name),
@@ -260,41 +234,17 @@ class Template:
 
     def _may_invoke(self, rule_arn: str, function: str) -> bool:
         """AWS IoT Developer Guide, "Lambda": the rule's own ARN, in its own account."""
-        _, _, account_id = self._arn
         wanted = {
             "Action": "lambda:InvokeFunction",
             "Principal": "iot.amazonaws.com",
             "SourceArn": rule_arn,
-            "SourceAccount": account_id,
+            "SourceAccount": self._account_id,
         }
-        names = (self.name(function), self._attribute(function, "Arn"))
+        names = (self.name(function), self._names.attribute(function, "Arn"))
         return any(
             given.items() >= wanted.items() and given["FunctionName"] in names
             for given in (self._resolver.resolve(each) for _, each in self._of_type(_PERMISSION))
         )
-
-    def _reference(self, logical_id: str) -> str | None:
-        if logical_id not in self._resources:
-            return None
-        kind = self._resources[logical_id]["Type"]
-        if kind in _REFERRED_BY_ARN:
-            return self._attribute(logical_id, "Arn")
-        if kind == "AWS::SQS::Queue":
-            _, region, account_id = self._arn
-            return f"https://sqs.{region}.amazonaws.com/{account_id}/{self.name(logical_id)}"
-        return self.name(logical_id)
-
-    def _attribute(self, logical_id: str, attribute: str) -> str:
-        kind = self._resources.get(logical_id, {}).get("Type")
-        if kind in _NAMED and attribute in _ARN_ATTRIBUTES:
-            _, service, prefix = _NAMED[kind]
-            partition, region, account_id = self._arn
-            region = "" if service == "iam" else region
-            name = self.name(logical_id)
-            return f"arn:{partition}:{service}:{region}:{account_id}:{prefix}{name}"
-        if kind in _NAMED and attribute in _NAME_ATTRIBUTES:
-            return self.name(logical_id)
-        raise TemplateError(f"GetAtt {logical_id}.{attribute}")
 
 
 def _values(declared: Mapping[str, Any], given: Mapping[str, str]) -> dict[str, Any]:
