@@ -7,8 +7,10 @@ MQTT endpoint, in the component's log as LocalDebugConsole would show it.
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
+from textwrap import indent
 
 from certkeeper.store_commands import fingerprint
+from lab.cloud.metrics import table
 from lab.cloud_inbox import CloudInbox
 from lab.lab import Lab
 from lab.narration import narrate
@@ -58,6 +60,7 @@ def _show(lab: Lab, thing: str, runtime: Runtime) -> None:
         _rotated(stage)
         _refused_by_the_probe(stage)
         _refused_at_the_commit(stage)
+        _counted(stage)
     finally:
         device.stop()
         inbox.close()
@@ -148,6 +151,18 @@ def _refused_at_the_commit(stage: Stage) -> None:
     _print_last_notice(stage)
     _say("rolled back: the device is online with the pair that it had before")
     _say("the other certificate is gone from the account, and people were told")
+
+
+def _counted(stage: Stage) -> None:
+    _chapter("the dashboard's numbers of all this, from what the functions wrote into their log")
+    shown = stage.backend.figures()
+    print(f"{indent(table(shown), '  ')}\n", flush=True)
+    counted = {(figure.title, figure.label): figure.value for figure in shown}
+    ends = counted["Rotations", "succeeded"], counted["Rotations", "failed"]
+    _require(ends == (1, 2), f"the dashboard counts {ends} rotations, not one and two")
+    lost = counted["What the backend could not do", "dead letters"]
+    _require(not lost, f"there are {lost:g} dead letters")
+    _say("one rotation succeeded and two failed; nothing is left in the queue of dead letters")
 
 
 def _print_last_notice(stage: Stage) -> None:
