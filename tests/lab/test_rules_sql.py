@@ -64,6 +64,13 @@ def test_the_rules_of_the_template() -> None:
         ("critical = true AND days > 10", True),
         ("NOT critical = true", False),
         ("isUndefined(missing) = true AND critical = true", True),
+        ("CASE isUndefined(missing) WHEN true THEN true ELSE missing <= 30 END", True),
+        ("CASE isUndefined(days) WHEN true THEN true ELSE days <= 30 END", True),
+        ("CASE isUndefined(days) WHEN true THEN true ELSE days <= 10 END", False),
+        ("CASE name WHEN 'lathe' THEN false WHEN 'press' THEN days > 10 ELSE false END", True),
+        ("CASE name WHEN 'lathe' THEN true END", False),  # no match and no ELSE
+        ("CASE missing WHEN true THEN true ELSE true END", False),  # of what is undefined
+        ("NOT CASE critical WHEN true THEN false END AND days > 10", True),
     ],
 )
 def test_where(where: str, matches: bool) -> None:
@@ -106,6 +113,9 @@ def test_what_the_cloud_publishes() -> None:
         "SELECT get_thing_shadow('x', 'y') AS s FROM 'a'",
         "SELECT * FROM 'a' WHERE days IN [1, 2]",
         "SELECT * FROM 'a' WHERE days + 1 = 2",
+        "SELECT * FROM 'a' WHERE CASE days ELSE true END",
+        "SELECT * FROM 'a' WHERE CASE days WHEN 1 THEN true",
+        "SELECT * FROM 'a' WHERE WHEN",
         "SELECT * FROM 'a/#/b'",
         "INSERT INTO a",
         "SELECT * FROM 'a' WHERE (",
