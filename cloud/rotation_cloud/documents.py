@@ -13,6 +13,8 @@ from typing import Any
 INVENTORY = "#inventory"
 #: Which workflow is just about to make a job for the thing.
 BEGINNING = "#beginning"
+#: What a sender, whose certificate's id stands for the thing, has said on this day.
+TALLY = "#tally"
 
 
 @dataclass(frozen=True)

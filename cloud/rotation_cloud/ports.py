@@ -52,6 +52,14 @@ class Issuance:
 
 
 @dataclass(frozen=True)
+class Registered:
+    """A certificate as the registry holds it: PEM, and whether it is ACTIVE."""
+
+    pem: str
+    is_active: bool
+
+
+@dataclass(frozen=True)
 class Execution:
     """One thing's execution of a job: ``status`` as in the Jobs API, ``ended`` if it is final.
 
@@ -81,6 +89,9 @@ class Registry(Protocol):
 
     def principals(self, thing: str) -> dict[str, str]:
         """ARN and attachment type of every principal of the thing. Raises NotFound."""
+
+    def registered(self, arn: str) -> Registered:
+        """The certificate itself. Raises NotFound."""
 
     def things(self, arn: str) -> Sequence[str]:
         """Every thing that the certificate is attached to."""
@@ -188,6 +199,13 @@ class Notices(Protocol):
     def tell(self, subject: str, message: dict[str, str]) -> None: ...
 
 
+class Alerts(Protocol):
+    """Messages to people about the certificates of devices, on a topic of their own."""
+
+    def tell(self, subject: str, text: str, attributes: Mapping[str, str]) -> None:
+        """``attributes`` are for the filters of subscriptions; none is empty."""
+
+
 class Audit(Protocol):
     """Events for whoever watches. Recording never fails: what has happened has happened."""
 
@@ -224,6 +242,7 @@ class Cloud:
     records: Records
     answers: Answers
     notices: Notices
+    alerts: Alerts
     documents: Documents
     audit: Audit
     workflows: Workflows

@@ -20,6 +20,7 @@ from rotation_cloud.ports import (
     NotFound,
     RecordChanged,
     Refused,
+    Registered,
 )
 from rotation_cloud.records import Record
 from rotation_cloud.security_events import SecurityEvent
@@ -39,6 +40,7 @@ class Certificate:
 
     arn: str
     key: str = ""
+    pem: str = ""
     is_active: bool = True
     policies: set[str] = field(default_factory=set)
     things: dict[str, str] = field(default_factory=dict)
@@ -54,6 +56,10 @@ class Registry:
         self._clock = clock
         self._made = 0
         self._holds: dict[str, int] = {}
+
+    def registered(self, arn: str) -> Registered:
+        certificate = self._get(arn)
+        return Registered(certificate.pem, certificate.is_active)
 
     def add(self, name: str, attachment: str = SHARED, policies: Sequence[str] = ("core",)) -> str:
         """An ACTIVE certificate of the thing, as an operator makes it; its id."""
@@ -288,6 +294,21 @@ class Notices:
         self.told.append(message)
 
 
+class Alerts:
+    """ports.Alerts: subject, text and attributes of each message."""
+
+    def __init__(self) -> None:
+        self.told: list[tuple[str, str, dict[str, str]]] = []
+
+    def tell(self, subject: str, text: str, attributes: Mapping[str, str]) -> None:
+        assert 0 < len(subject) < 100
+        assert subject.isascii()
+        assert subject.isprintable()
+        assert "What to do" in text
+        assert all(attributes.values())
+        self.told.append((subject, text, dict(attributes)))
+
+
 class Clock:
     """ports.Clock; sleeping takes no time but here."""
 
@@ -317,6 +338,7 @@ class Account:
         self.records = Records()
         self.answers = Answers()
         self.notices = Notices()
+        self.alerts = Alerts()
         self.documents = Documents()
         self.audit = Audit()
         self.workflows = Workflows()
@@ -331,6 +353,7 @@ class Account:
             records=self._watched("records"),
             answers=self._watched("answers"),
             notices=self._watched("notices"),
+            alerts=self._watched("alerts"),
             documents=self._watched("documents"),
             audit=self.audit,
             workflows=self._watched("workflows"),

@@ -30,6 +30,7 @@ from rotation_cloud.ports import (
     Refused,
     Throttled,
 )
+from rotation_cloud.sns import SnsNotices
 from tests.cloud.account import RUNNING, Answers, Clock, Documents, Jobs, Notices, Records
 from tests.cloud.device import csr, ended_event, event
 
@@ -275,7 +276,7 @@ def test_notice_is_json(site: Site) -> None:
     queue = sqs.create_queue(QueueName="q")["QueueUrl"]
     arn = sqs.get_queue_attributes(QueueUrl=queue, AttributeNames=["QueueArn"])
     sns.subscribe(TopicArn=topic, Protocol="sqs", Endpoint=arn["Attributes"]["QueueArn"])
-    aws.SnsNotices(aws.client("sns"), topic).tell("subject", {"thingName": "press-7"})
+    SnsNotices(aws.client("sns"), topic).tell("subject", {"thingName": "press-7"})
     (message,) = sqs.receive_message(QueueUrl=queue)["Messages"]
     body = json.loads(message["Body"])
     assert body["Subject"] == "subject"
