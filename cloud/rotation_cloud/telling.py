@@ -21,6 +21,7 @@ AGAIN_SECONDS = 23 * 3600
 #: Longer than a dead letter waits (cloud/template.yaml), so that it is known when it comes.
 KEPT_SECONDS = 30 * 24 * 3600
 _TRIES, _WAIT = 10, 2
+_NOTE_WAITS = (1, 3)
 
 
 class StillTelling(Exception):
@@ -73,8 +74,16 @@ class Matter:
         raise StillTelling(f"{self.document.thing} {self.document.name}")
 
     def told(self, cloud: Cloud, *, settled: bool = True) -> Matter:
-        """Written down as told; ``settled`` if nothing else is to be done. Raises AwsError."""
+        """Written down as told; ``settled`` if nothing else is to be done. Raises AwsError.
+
+        What SNS has cannot be taken back, so this is tried harder than anything else.
+        """
         told = {**self._body, "told": int(cloud.clock.now()), "lease": 0, "settled": settled}
+        for wait in _NOTE_WAITS:
+            try:
+                return self._written(cloud, told)
+            except AwsError:
+                cloud.clock.sleep(wait)
         return self._written(cloud, told)
 
     def settle(self, cloud: Cloud) -> None:

@@ -14,7 +14,6 @@ from rotation_protocol.reasons import AlertType, DeadlineReason
 
 #: "Less than 100 characters": https://docs.aws.amazon.com/sns/latest/api/API_Publish.html
 MAX_SUBJECT = 99
-_MAX_THING = 48
 _MAX_SAID = 300
 
 #: What each certificate is for; of any other only that it is watched.
@@ -84,15 +83,16 @@ def subject(alert: Alert, *, verified: bool) -> str:
     kind = "CRITICAL" if alert.critical else "WARNING"
     if not verified:
         kind = f"UNVERIFIED {kind}"
-    return f"{kind}: {_short(alert.thing_name)}: {_headline(alert)}"[:MAX_SUBJECT]
+    return _subject(kind, alert.thing_name, _headline(alert))
 
 
 def text(alert: Alert, outcome: Outcome) -> str:
     """The message itself."""
     lines = [f"{alert.thing_name}: {_headline(alert)}.", ""]
+    named = plain(alert.certificate_id, 64) if alert.certificate_id else "(could not be read)"
     facts = [
         ("Device", alert.thing_name),
-        ("Certificate", f"{_role(alert)} {alert.certificate_id or '(could not be read)'}"),
+        ("Certificate", f"{_role(alert)} {named}"),
         ("File", _quoted(alert.source)),
     ]
     if alert.deadline is not None:
@@ -127,7 +127,7 @@ def not_believed(thing: str, principal: str, reason: NotBelieved) -> tuple[str, 
     lines += ["", "What to do", "", ADVICE[reason.doubt]]
     lines.append("You hear this once a day for each certificate; the log and the security events")
     lines += ["have the first few messages of each day.", ""]
-    return f"SECURITY: {_short(thing)}: messages are not believed"[:MAX_SUBJECT], "\n".join(lines)
+    return _subject("SECURITY", thing, "messages are not believed"), "\n".join(lines)
 
 
 def _headline(alert: Alert) -> str:
@@ -183,8 +183,9 @@ def _quoted(said: str) -> str:
     return f'"{plain(said)}"'
 
 
-def _short(thing: str) -> str:
-    return thing if len(thing) <= _MAX_THING else thing[: _MAX_THING - 2] + ".."
+def _subject(kind: str, thing: str, what: str) -> str:
+    room = MAX_SUBJECT - len(f"{kind}: : {what}")
+    return f"{kind}: {thing if len(thing) <= room else thing[: room - 2] + '..'}: {what}"
 
 
 def _time(moment: datetime) -> str:
