@@ -16,7 +16,7 @@ from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.x509.oid import NameOID
 
-from certkeeper.edge.x509 import PrivateKey, sign_detached
+from certkeeper.edge.x509 import sign_detached
 from rotation_cloud import alerts, health
 from rotation_cloud.alerts import Policy
 from rotation_cloud.documents import INVENTORY
@@ -36,13 +36,14 @@ from tests.cloud.account import BASE, SHARED, THING, Account, Certificate
 DAY = 24 * 3600
 START = datetime.datetime(2026, 11, 22, 4, 0, tzinfo=datetime.UTC)
 TEMPLATE = f"{BASE}:jobtemplate/certkeeper-rotate"
-KEYS: dict[str, Callable[[], PrivateKey]] = {
+SigningKey = rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey
+KEYS: dict[str, Callable[[], SigningKey]] = {
     "RSA-2048": lambda: rsa.generate_private_key(65537, 2048),
     "ECDSA-P256": lambda: ec.generate_private_key(ec.SECP256R1()),
     "ECDSA-P384": lambda: ec.generate_private_key(ec.SECP384R1()),
     "ECDSA-P521": lambda: ec.generate_private_key(ec.SECP521R1()),
 }
-Pair = tuple[PrivateKey, str]
+Pair = tuple[SigningKey, str]
 
 
 @cache

@@ -27,10 +27,13 @@ def hearing() -> tuple[Account, Monitor]:
     return account, monitor
 
 
-def calls_of(send: Callable[[Monitor], None]) -> list[str]:
+def calls_of(send: Send) -> list[str]:
     account, monitor = hearing()
     send(monitor)
     return list(account.calls)
+
+
+Send = Callable[[Monitor], None]
 
 
 def believed(monitor: Monitor) -> None:
@@ -51,7 +54,7 @@ EACH = [
 
 
 #: Which write it is that notes that people were told.
-NOTE = {
+NOTE: dict[Send, int] = {
     send: calls[: calls.index("alerts.tell")].count("documents.write") + 1
     for send, calls in ((believed, CALLS), (forged, calls_of(forged)))
 }
@@ -68,9 +71,7 @@ def test_the_calls_are_those_expected() -> None:
 
 @pytest.mark.parametrize(("send", "call", "number"), EACH)
 @pytest.mark.parametrize("how", [AwsError, Throttled, "lost"])
-def test_one_failed_call(
-    send: Callable[[Monitor], None], call: str, number: int, how: type[AwsError] | str
-) -> None:
+def test_one_failed_call(send: Send, call: str, number: int, how: type[AwsError] | str) -> None:
     """A call that fails once, done or not: people are told once, and nothing is left over."""
     account, monitor = hearing()
     fault = failing(call, range(number, number + 1), how if isinstance(how, type) else AwsError)
@@ -87,7 +88,7 @@ def test_one_failed_call(
 
 
 @pytest.mark.parametrize(("send", "call", "number"), EACH)
-def test_call_that_fails_for_good(send: Callable[[Monitor], None], call: str, number: int) -> None:
+def test_call_that_fails_for_good(send: Send, call: str, number: int) -> None:
     """From then on: the event is a dead letter, whose alarm tells; sent again, it is told once."""
     account, monitor = hearing()
     event = monitor.event(monitor.signed(by=pair("other") if send is forged else None))
