@@ -39,13 +39,15 @@ def test_header_says_the_algorithm_and_no_more(algorithm: str) -> None:
     assert not is_by(pem, sign_detached(CONTENT, key, key_id="more"), CONTENT)
 
 
+ES256 = {"alg": "ES256"}
+
+
 @pytest.mark.parametrize(
-    ("header", "is_taken"),
-    [({"alg": "ES256"}, True), ({"alg": "ES384"}, False), ({"alg": "none"}, False)]
-    + [(other, False) for other in ({}, [], "ES256", 7, None, {"alg": None}, {"alg": ["ES256"]})],
+    "header",
+    [ES256, {"alg": "ES384"}, {"alg": "none"}, {"alg": None}, {"alg": ["ES256"]}, {}, [], 7, None],
     ids=repr,
 )
-def test_algorithm_is_the_keys(header: object, is_taken: bool) -> None:
+def test_algorithm_is_the_keys(header: object) -> None:
     """What a P-256 key signs under any other name than ES256 is refused."""
     key, pem = pair()
     assert isinstance(key, ec.EllipticCurvePrivateKey)
@@ -53,7 +55,7 @@ def test_algorithm_is_the_keys(header: object, is_taken: bool) -> None:
     signed = key.sign(f"{encoded(header)}.{payload}".encode(), ec.ECDSA(hashes.SHA256()))
     numbers = (number.to_bytes(32, "big") for number in decode_dss_signature(signed))
     made = base64.urlsafe_b64encode(b"".join(numbers)).rstrip(b"=").decode()
-    assert is_by(pem, f"{encoded(header)}..{made}", CONTENT) == is_taken
+    assert is_by(pem, f"{encoded(header)}..{made}", CONTENT) == (header == ES256)
 
 
 @pytest.mark.parametrize(
