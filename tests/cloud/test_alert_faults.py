@@ -105,6 +105,20 @@ def test_call_that_fails_for_good(send: Send, call: str, number: int) -> None:
     assert len(account.workflows.started) == (send is believed)
 
 
+@pytest.mark.parametrize("by", ["own", "other"])
+def test_next_try_need_not_wait(by: str) -> None:
+    """What could not be told is told by whoever comes next, at once."""
+    account, monitor = hearing()
+    event = monitor.event(monitor.signed(by=pair(by) if by == "other" else None))
+    account.disturb(failing("alerts.tell", range(1, 2)))
+    before = account.clock.now()
+    with pytest.raises(AwsError):
+        monitor.serve(event)
+    monitor.serve(event)
+    assert len(monitor.subjects) == 1
+    assert account.clock.now() == before
+
+
 def test_rotation_that_cannot_be_started() -> None:
     """People are told at once, with what to do by hand; the start alone is tried again."""
     account, monitor = hearing()

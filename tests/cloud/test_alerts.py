@@ -197,10 +197,13 @@ def test_malformed_alert(account: Account, monitor: Monitor, change: dict[str, A
 def test_brackets_without_end(account: Account, monitor: Monitor) -> None:
     """A message that is nested without end is malformed, and no more."""
     nested: list[Any] = []
-    for _ in range(5000):
+    for depth in range(3000):
         nested = [nested]
-    monitor.deliver({**monitor.event(monitor.signed()), "more": nested})
-    assert monitor.reasons() == ["malformed"]
+        if depth > 200 and depth % 50 == 0:
+            account.documents.items.clear()
+            monitor.deliver({**monitor.event(monitor.signed()), "more": nested})
+    assert set(monitor.reasons()) == {"malformed", "wrong-signature"}
+    assert monitor.dead_letters == []
 
 
 @pytest.mark.parametrize(
@@ -368,6 +371,16 @@ def test_nothing_of_a_retired_certificate(
     assert monitor.reasons() == []
 
 
+def test_alert_without_a_certificate_after_a_rotation(account: Account, monitor: Monitor) -> None:
+    """A rotation that left nothing behind says nothing of a certificate that cannot be read."""
+    record(monitor, State.DONE, new=None, retire=Which.NEW)
+    record_of_old = Record(THING, "job-2", State.DONE, old=None, new="c" * 64, retire=Which.OLD)
+    account.records.write(record_of_old)
+    unreadable = monitor.alert(type=AlertType.UNREADABLE, certificate_id=None)
+    monitor.sends(monitor.signed(unreadable))
+    assert monitor.subjects == ["CRITICAL: press-7: certificate cannot be read"]
+
+
 def test_message_that_outlived_its_connection(account: Account, monitor: Monitor) -> None:
     """Sent over the old certificate, served when that is gone: no forgery."""
     record(monitor, State.DONE, retire=Which.OLD)
@@ -387,6 +400,11 @@ def test_old_keys_signature_of_something_else(account: Account, monitor: Monitor
         ),
         by=pair("before"),
     )
+    failed = Record(THING, "job-0", State.DONE, started=int(account.clock.time), retire=Which.NEW)
+    account.records.write(failed)
+    monitor.sends(before)
+    assert monitor.reasons() == ["wrong-signature"]
+    account.audit.events.clear()
     record(monitor, State.DONE, old="c" * 64, new=monitor.principal, retire=Which.OLD)
     monitor.sends(before)
     assert monitor.reasons() == []

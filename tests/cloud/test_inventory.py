@@ -192,6 +192,15 @@ def test_forged_health_message(
     assert monitor.dead_letters == []
 
 
+def test_health_message_without_end(account: Account, monitor: Monitor) -> None:
+    """Brackets without end are malformed, and no error that is delivered again."""
+    nested: list[Any] = []
+    for _ in range(3000):
+        nested = [nested]
+    monitor.deliver({**monitor.event(monitor.health()), "more": nested})
+    assert monitor.reasons() == ["malformed"]
+
+
 def test_registry_is_asked_once_a_week(account: Account, monitor: Monitor) -> None:
     """A daily message does not use up a quota that rotations need; another certificate does."""
     for _ in range(14):
