@@ -51,7 +51,7 @@ def _show(lab: Lab, thing: str, runtime: Runtime) -> None:
         # The device does not ask by itself here: the operator has the word.
         configuration={**CONFIGURATION, "rotateBeforeDays": 0},
     )
-    stage = Stage(lab, lab.deploy_backend(), device, identity)
+    stage = Stage(lab, lab.deploy_backend(AutoRotateBelowDays="0"), device, identity)
     try:
         _warned(stage, runtime)
         _warned_once(stage)

@@ -120,6 +120,12 @@ class Backend:
         return arn + str(job_template["JobTemplateId"])
 
     @property
+    def table_name(self) -> str:
+        """The table with the records and documents of the backend."""
+        (table,) = self._template.tables()
+        return str(table["TableName"])
+
+    @property
     def aws_fault(self) -> Fault:
         """Makes AWS calls of the functions fail, see AwsCalls; may be set at any time."""
         return self._calls.fault

@@ -11,6 +11,7 @@ import pytest
 from lab.cloud.sql import EvaluationError, SqlError
 from lab.cloud.sql_parser import parse
 from lab.cloud.template import Template
+from rotation_protocol.topics import ALERTS
 
 PRINCIPAL = "ab" * 32
 
@@ -50,6 +51,29 @@ def test_the_rules_of_the_template() -> None:
     assert selected(finish, marked, topic=topic) == marked
     assert selected(finish, {"statusDetails": {}}, topic=topic) is None
     assert selected(finish, {}, topic=topic) is None
+
+
+@pytest.mark.parametrize(
+    ("fields", "matches"),
+    [
+        ({"type": "certificate.expiring", "daysRemaining": 30}, True),
+        ({"type": "certificate.expiring", "daysRemaining": 31}, False),
+        ({"type": "certificate.overdue", "daysRemaining": -1}, True),
+        ({"type": "key.unreadable", "daysRemaining": 8436}, True),
+        ({"type": "certificate.unreadable"}, True),
+        ({"type": "of a newer component", "daysRemaining": 31}, True),
+        ({}, False),
+    ],
+)
+def test_which_alerts_the_rule_lets_through(fields: dict[str, Any], matches: bool) -> None:
+    """Days decide only of certificates that are still to end: whatever else is wrong comes."""
+    rules = Template(account_id="123456789012").rules()
+    (alerts,) = (rule.sql for rule in rules if rule.name.startswith("Alert"))
+    found = selected(alerts, {**fields, "principal": "another"}, topic=ALERTS)
+    assert (found is not None) == matches
+    if found is not None:
+        of_the_rule = {"clientId": "press-7#2", "principal": PRINCIPAL, "receivedAt": 1000500}
+        assert found == {**fields, **of_the_rule}
 
 
 @pytest.mark.parametrize(
