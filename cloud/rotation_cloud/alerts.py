@@ -31,7 +31,6 @@ from rotation_cloud.reports import (
     is_retired,
     speak_for,
 )
-from rotation_cloud.request import job_id_of
 from rotation_cloud.security_events import Activity, SecurityEvent
 from rotation_cloud.telling import Matter
 from rotation_protocol.codec import canonical, decode_alert
@@ -248,11 +247,11 @@ def _tell(
 
 
 def _command(cloud: Cloud, policy: Policy, heard: _Heard) -> str:
-    """What makes the rotation job by hand: the same one as if the device had asked."""
+    """What makes the rotation job by hand, one a day at most."""
     account_arn = heard.arns[heard.report.principal].partition(":cert/")[0]
     thing = heard.report.thing
     return (
-        f"aws iot create-job --job-id {job_id_of(thing, cloud.clock.now())} \\\n"
+        f"aws iot create-job --job-id {workflow.execution_name(thing, cloud.clock.now())} \\\n"
         f"    --targets {account_arn}:thing/{thing} \\\n"
         f"    --job-template-arn {policy.job_template_arn}"
     )

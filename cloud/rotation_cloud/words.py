@@ -92,7 +92,7 @@ def text(alert: Alert, outcome: Outcome) -> str:
     named = plain(alert.certificate_id, 64) if alert.certificate_id else "(could not be read)"
     facts = [
         ("Device", alert.thing_name),
-        ("Certificate", f"{_role(alert)} {named}"),
+        ("Certificate", f"{named} ({alert.role if alert.role in ROLES else 'watched'})"),
         ("File", _quoted(alert.source)),
     ]
     if alert.deadline is not None:
