@@ -102,7 +102,7 @@ def _receive(cloud: Cloud, policy: Policy, report: Report) -> None:
     else:
         _check_signature(cloud, report, alert, content, arns, rotations)
         with suppress(RecordChanged):  # ten others have written it meanwhile
-            inventory.note_alert(cloud, report, alert)
+            inventory.note_alert(cloud, report, alert, int(cloud.clock.now()))
     since = cloud.clock.now() - _DAY
     if alert.type in _MENDABLE and is_being_replaced(alert.certificate_id, rotations, since):
         _log.info("alert-while-rotating thing=%s %s", report.thing, alert.type.value)

@@ -36,7 +36,7 @@ def _receive(cloud: Cloud, report: Report) -> None:
     known = inventory.read(cloud, report.thing)
     now = int(cloud.clock.now())
     seen = known.attached_seen
-    if known.attached != report.principal or now - seen > _WEEK:
+    if known.principal != report.principal or now - seen > _WEEK:
         attached(cloud, report, cloud.records.of_thing(report.thing))
         seen = now
     with suppress(RecordChanged):  # ten others have written it meanwhile

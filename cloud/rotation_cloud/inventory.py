@@ -35,9 +35,10 @@ _SHORT = 40
 class Entry:
     """What is known of one thing. Times are in seconds since the epoch, 0 for not known.
 
-    ``observed``: when the device looked. ``attached`` was seen to be one of the thing's
-    certificates, at ``attached_seen``. ``failures`` in a row, since the last rotation that
-    succeeded; ``ends`` are the job executions that are counted.
+    ``observed``: when the device looked. ``principal`` is the certificate of the connection over
+    which it was last heard, at ``heard_at``; the registry said at ``attached_seen`` that it is
+    one of the thing's. ``failures`` in a row, since the last rotation that succeeded; ``ends``
+    are the job executions that are counted.
     """
 
     certificate_id: str = ""
@@ -53,8 +54,8 @@ class Entry:
     component_version: str = ""
     next_check: int = 0
     observed: int = 0
-    last_seen: int = 0
-    attached: str = ""
+    principal: str = ""
+    heard_at: int = 0
     attached_seen: int = 0
     last_rotation: int = 0
     last_rotation_job: str = ""
@@ -90,12 +91,12 @@ def read(cloud: Cloud, thing: str) -> Entry:
     return Entry.of(cloud.documents.get(thing, INVENTORY))
 
 
-def note_alert(cloud: Cloud, report: Report, alert: Alert) -> None:
-    """What an alert that verifies says. Raises AwsError, RecordChanged."""
+def note_alert(cloud: Cloud, report: Report, alert: Alert, attached_seen: int) -> None:
+    """What an alert that verifies says; for the rest see ``note_health``."""
     moment = report.moment(alert.checked_at)
 
     def noted(entry: Entry) -> Entry:
-        entry = replace(entry, last_seen=max(entry.last_seen, int(report.received_at)))
+        entry = _heard(entry, report, attached_seen)
         if moment < entry.observed:
             return entry
         entry = replace(
@@ -119,14 +120,12 @@ def note_alert(cloud: Cloud, report: Report, alert: Alert) -> None:
 
 
 def note_health(cloud: Cloud, report: Report, health: Health, attached_seen: int) -> None:
-    """What a health message says; the sender's certificate was seen to be the thing's at
-    ``attached_seen``. Raises AwsError, RecordChanged."""
+    """What a health message says; the registry said at ``attached_seen`` that the sender's
+    certificate is the thing's. Raises AwsError, RecordChanged."""
     moment = report.moment(health.checked_at)
 
     def noted(entry: Entry) -> Entry:
-        entry = replace(entry, last_seen=max(entry.last_seen, int(report.received_at)))
-        if attached_seen > entry.attached_seen:
-            entry = replace(entry, attached=report.principal, attached_seen=attached_seen)
+        entry = _heard(entry, report, attached_seen)
         if moment < entry.observed:
             return entry
         failing = [check.name.value for check in health.checks if check.status is CheckStatus.FAIL]
@@ -181,6 +180,13 @@ def with_end(cloud: Cloud, ended: Ended, record: Record | None) -> Record | None
 
     _revise(cloud, ended.thing, noted)
     return record
+
+
+def _heard(entry: Entry, report: Report, attached_seen: int) -> Entry:
+    at = int(report.received_at)
+    if at < entry.heard_at:
+        return entry
+    return replace(entry, principal=report.principal, heard_at=at, attached_seen=attached_seen)
 
 
 def _certificate(

@@ -5,7 +5,9 @@ from __future__ import annotations
 import datetime
 import hashlib
 import json
-from collections.abc import Callable
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from functools import cache
 from typing import Any
@@ -68,6 +70,25 @@ def certificate_id(of: Pair) -> str:
     """As AWS IoT names the certificate."""
     der = x509.load_pem_x509_certificate(of[1].encode()).public_bytes(Encoding.DER)
     return hashlib.sha256(der).hexdigest()
+
+
+def brackets(depth: int) -> list[Any]:
+    """A list in a list in a list, and so on."""
+    nested: list[Any] = []
+    for _ in range(depth):
+        nested = [nested]
+    return nested
+
+
+@contextmanager
+def as_in_lambda() -> Iterator[None]:
+    """With Python's own limit of recursion, which libraries of the lab raise."""
+    before = sys.getrecursionlimit()
+    sys.setrecursionlimit(1000)
+    try:
+        yield
+    finally:
+        sys.setrecursionlimit(before)
 
 
 def register(account: Account, of: Pair, thing: str = THING) -> str:

@@ -15,7 +15,17 @@ from rotation_cloud.security_events import Activity
 from rotation_cloud.workflow import execution_name
 from rotation_protocol.reasons import AlertType
 from tests.cloud.account import BASE, THING, Account
-from tests.cloud.monitor import DAY, KEYS, TEMPLATE, Monitor, certificate_id, pair, register
+from tests.cloud.monitor import (
+    DAY,
+    KEYS,
+    TEMPLATE,
+    Monitor,
+    as_in_lambda,
+    brackets,
+    certificate_id,
+    pair,
+    register,
+)
 
 REGISTRY = ("registry.principals", "registry.registered")
 FORGED = "SECURITY: press-7: messages are not believed"
@@ -196,12 +206,11 @@ def test_malformed_alert(account: Account, monitor: Monitor, change: dict[str, A
 
 def test_brackets_without_end(account: Account, monitor: Monitor) -> None:
     """A message that is nested without end is malformed, and no more."""
-    nested: list[Any] = []
-    for depth in range(3000):
-        nested = [nested]
-        if depth > 200 and depth % 50 == 0:
-            account.documents.items.clear()
-            monitor.deliver({**monitor.event(monitor.signed()), "more": nested})
+    for depth in range(200, 3000, 50):
+        account.documents.items.clear()
+        event = {**monitor.event(monitor.signed()), "more": brackets(depth)}
+        with as_in_lambda():
+            monitor.deliver(event)
     assert set(monitor.reasons()) == {"malformed", "wrong-signature"}
     assert monitor.dead_letters == []
 

@@ -19,7 +19,7 @@ from rotation_protocol.reasons import DeadlineReason
 from tests.cloud.account import BASE, RUNNING, THING, Account
 from tests.cloud.device import Device, ended_event, issued_id
 from tests.cloud.disturbance import failing
-from tests.cloud.monitor import DAY, START, Monitor, pair, register
+from tests.cloud.monitor import DAY, START, Monitor, as_in_lambda, brackets, pair, register
 
 END = int(START.timestamp()) + 6 * DAY + DAY // 2
 
@@ -52,8 +52,8 @@ def test_what_a_health_message_says(account: Account, monitor: Monitor) -> None:
         component_version="0.1.0",
         next_check=now + DAY,
         observed=now,
-        last_seen=now,
-        attached=monitor.principal,
+        principal=monitor.principal,
+        heard_at=now,
         attached_seen=now,
     )
     body = account.documents.items[THING, INVENTORY].body
@@ -93,7 +93,7 @@ def test_late_message_changes_nothing(account: Account, monitor: Monitor) -> Non
         for event in order:
             monitor.deliver(event)
         assert monitor.entry.component_version == "0.2.0"
-        assert monitor.entry.last_seen == int(START.timestamp()) + 2 * DAY
+        assert monitor.entry.heard_at == int(START.timestamp()) + 2 * DAY
 
 
 def test_message_that_waited_on_the_device(account: Account, monitor: Monitor) -> None:
@@ -105,7 +105,7 @@ def test_message_that_waited_on_the_device(account: Account, monitor: Monitor) -
     monitor.sends(waited)
     assert monitor.entry.component_version == "0.1.0"
     assert monitor.entry.key_algorithm == "ECDSA-P256"
-    assert monitor.entry.last_seen == int(account.clock.now())
+    assert monitor.entry.heard_at == int(account.clock.now())
 
 
 def test_clock_that_was_ahead(account: Account, monitor: Monitor) -> None:
@@ -126,7 +126,7 @@ def test_clock_that_is_behind(account: Account, monitor: Monitor) -> None:
     account.clock.sleep(DAY)
     monitor.sends(monitor.health(checked_at=datetime.datetime(1970, 1, 2, tzinfo=datetime.UTC)))
     assert monitor.entry.observed == int(START.timestamp())
-    assert monitor.entry.last_seen == int(account.clock.now())
+    assert monitor.entry.heard_at == int(account.clock.now())
 
 
 def test_clock_that_allows_no_deadline(account: Account, monitor: Monitor) -> None:
@@ -194,10 +194,9 @@ def test_forged_health_message(
 
 def test_health_message_without_end(account: Account, monitor: Monitor) -> None:
     """Brackets without end are malformed, and no error that is delivered again."""
-    nested: list[Any] = []
-    for _ in range(3000):
-        nested = [nested]
-    monitor.deliver({**monitor.event(monitor.health()), "more": nested})
+    event = {**monitor.event(monitor.health()), "more": brackets(3000)}
+    with as_in_lambda():
+        monitor.deliver(event)
     assert monitor.reasons() == ["malformed"]
 
 
@@ -257,7 +256,9 @@ def test_failing_calls(account: Account, monitor: Monitor, call: str) -> None:
 # -- rotations -------------------------------------------------------------------------------------
 
 
-def ends(account: Account, device: Device, job: str, status: str, **details: str) -> dict[str, Any]:
+def ends(
+    account: Account, device: Device, job: str, status: str, reason: str = ""
+) -> dict[str, Any]:
     """A job of the device ends; its event, delivered once."""
     account.jobs.executions[THING, job] = replace(RUNNING, identity=f"1@{job}")
     device.create(account.old, job, key=job)
@@ -265,8 +266,8 @@ def ends(account: Account, device: Device, job: str, status: str, **details: str
     if status == "SUCCEEDED":
         device.commit(new, job)
         account.old = new
-    device.end(status, job, **details)
-    return ended_event(status, job, **details)
+    device.end(status, job, reason=reason)
+    return ended_event(status, job, reason=reason)
 
 
 def entry(account: Account) -> Entry:

@@ -89,7 +89,8 @@ def reason(machine: Machine, **given: Any) -> str:
 
 def heard(machine: Machine, certificate_id: str) -> None:
     body = {"principal": certificate_id, "heardAt": int(machine.account.clock.now())}
-    machine.account.documents.write(Document(THING, INVENTORY, body))
+    known = machine.account.documents.get(THING, INVENTORY) or Document(THING, INVENTORY)
+    machine.account.documents.write(replace(known, body={**known.body, **body}))
 
 
 def test_no_such_thing(machine: Machine, monkeypatch: pytest.MonkeyPatch) -> None:
