@@ -94,7 +94,8 @@ def _receive(cloud: Cloud, policy: Policy, report: Report) -> None:
         return
     rotations = cloud.records.of_thing(report.thing)
     arns = attached(cloud, report, rotations)
-    if is_retired(alert.certificate_id, rotations):
+    used_at = report.received_at if alert.certificate_id == report.principal else None
+    if is_retired(alert.certificate_id, rotations, used_at):
         raise Outdated("its certificate has been replaced since")
     verified = alert.signature is not None
     if not verified:

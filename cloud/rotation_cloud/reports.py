@@ -23,6 +23,8 @@ MAX_BYTES = 16 * 1024
 _OF_THE_RULE = ("clientId", "principal", "receivedAt")
 #: https://docs.aws.amazon.com/iot/latest/apireference/API_CreateThing.html
 _THING = re.compile(r"[a-zA-Z0-9:_-]{1,128}")
+#: The states in which the rotation's job has ended.
+_ENDED = (State.GRACE, State.RETIRING, State.DONE)
 _CERTIFICATE_ID = re.compile(r"[0-9a-f]{64}")
 
 
@@ -95,10 +97,18 @@ def attached(cloud: Cloud, report: Report, rotations: Sequence[Record]) -> dict[
     return arns
 
 
-def is_retired(certificate_id: str | None, rotations: Sequence[Record]) -> bool:
-    """Whether a rotation has decided that this certificate goes."""
+def is_retired(
+    certificate_id: str | None, rotations: Sequence[Record], used_at: float | None = None
+) -> bool:
+    """Whether a rotation has decided that this certificate goes.
+
+    Not if a connection used it at ``used_at``, after the end of that rotation's job: then the
+    device has come back with it, within the grace period.
+    """
     return certificate_id is not None and any(
-        rotation.retire is which and certificate_id == certificate
+        rotation.retire is which
+        and certificate_id == certificate
+        and (used_at is None or used_at <= rotation.ended)
         for rotation in rotations
         for which, certificate in ((Which.OLD, rotation.old), (Which.NEW, rotation.new))
     )
@@ -110,7 +120,7 @@ def is_being_replaced(
     """Whether a rotation of this certificate is under way that began after ``since``."""
     return certificate_id is not None and any(
         rotation.old == certificate_id
-        and rotation.state is not State.DONE
+        and rotation.state not in _ENDED
         and rotation.started > since
         for rotation in rotations
     )

@@ -102,7 +102,11 @@ class Backend:
             )
             self._run_state_machines(opened)
             rules = Rules(
-                self._iot_core, self._timeline, self._template.rules(), self._functions.invoke
+                self._iot_core,
+                self._timeline,
+                self._template.rules(),
+                self._functions.invoke,
+                self._clock,
             )
             opened.callback(rules.close)
             self._closing = opened.pop_all()

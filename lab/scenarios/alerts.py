@@ -107,6 +107,23 @@ def no_alert_while_rotating(stage: Stage) -> None:
     stage.verdict(rotated=True, job=job, told=0)
 
 
+@scenario(ALERTS, device=_ends_in(20), backend={"AutoRotateBelowDays": "30"})
+def alert_starts_the_rotation(stage: Stage) -> None:
+    """Nobody does anything, and the device may not ask: its alert starts the rotation, once."""
+    stage.start()
+    ended = stage.timeline.wait_for("succeeded", source="jobs", timeout=90)
+    _check_again(stage)
+    told = _wait_until_told(stage, 1)
+    require(told == [f"WARNING: {THING}: certificate ends in 20 days"], f"people were told {told}")
+    message = str(stage.alerts_told()[0].details["message"])
+    require("A rotation has been started by itself" in message, f"people were told {message}")
+    require(len(stage.timeline.find("queued", source="jobs")) == 1, "there is more than one job")
+    stage.verdict(rotated=True, job=str(ended.details["job"]), told=0)
+    entry = stage.inventory()
+    require(entry.certificate_id == stage.certificate_on_disk(), "the inventory has the old one")
+    require(entry.last_rotation > 0, "the inventory does not know of the rotation")
+
+
 @scenario(ALERTS, device={"configuration": {"rotateBeforeDays": 0, "maxAgeDays": 20}})
 def deadline_by_age(stage: Stage) -> None:
     """A certificate that ends in 2049 has a deadline by its age, and people hear of it."""

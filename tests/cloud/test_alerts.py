@@ -380,6 +380,20 @@ def test_nothing_of_a_retired_certificate(
     assert monitor.reasons() == []
 
 
+@pytest.mark.parametrize("is_back", [True, False])
+def test_device_that_came_back_with_the_old_pair(
+    account: Account, monitor: Monitor, is_back: bool
+) -> None:
+    """Within the grace period the old certificate may be in use again: then its alerts count."""
+    ended = int(account.clock.time)
+    record(monitor, State.GRACE, retire=Which.OLD, ended=ended, started=ended - 100)
+    if is_back:
+        account.clock.sleep(60)
+    monitor.sends(monitor.signed())
+    assert monitor.subjects == ([ENDS_IN_SIX] if is_back else [])
+    assert monitor.reasons() == []
+
+
 def test_alert_without_a_certificate_after_a_rotation(account: Account, monitor: Monitor) -> None:
     """A rotation that left nothing behind says nothing of a certificate that cannot be read."""
     record(monitor, State.DONE, new=None, retire=Which.NEW)
