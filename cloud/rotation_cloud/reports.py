@@ -119,8 +119,6 @@ def is_being_replaced(
 ) -> bool:
     """Whether a rotation of this certificate is under way that began after ``since``."""
     return certificate_id is not None and any(
-        rotation.old == certificate_id
-        and rotation.state not in _ENDED
-        and rotation.started > since
+        rotation.old == certificate_id and rotation.state not in _ENDED and rotation.started > since
         for rotation in rotations
     )
