@@ -29,10 +29,12 @@ from rotation_cloud.ports import (
     Execution,
     Issuer,
     NotFound,
+    Registered,
     Throttled,
 )
 from rotation_cloud.registrar import IotRegistrar
 from rotation_cloud.signer import SignerIssuer
+from rotation_cloud.sns import SnsAlerts, SnsNotices
 from rotation_cloud.table import DocumentTable, Table
 
 _ATTEMPTS = 3
@@ -105,6 +107,7 @@ def cloud(environment: Mapping[str, str]) -> Cloud:
         documents=DocumentTable(environment["TABLE_NAME"], client("dynamodb")),
         answers=IotAnswers(client("iot-data")),
         notices=SnsNotices(client("sns"), environment["FAILURE_TOPIC_ARN"]),
+        alerts=SnsAlerts(client("sns"), environment.get("ALERT_TOPIC_ARN", "")),
         audit=EventBridgeAudit(client("events"), environment["EVENT_BUS_NAME"]),
         workflows=StepFunctions(client("stepfunctions"), environment.get("STATE_MACHINE_ARN", "")),
         clock=clock,
@@ -125,6 +128,10 @@ class IotRegistry:
             for page in self._pages("list_thing_principals_v2", thingName=thing)
             for one in page.get("thingPrincipalObjects", [])
         }
+
+    def registered(self, arn: str) -> Registered:
+        found = self._described(_id(arn))
+        return Registered(arn, found["certificatePem"], found["status"])
 
     def things(self, arn: str) -> Sequence[str]:
         pages = self._pages("list_principal_things", principal=arn)
@@ -196,12 +203,16 @@ class IotRegistry:
             read += 1
             yield page
 
+    def _described(self, certificate_id: str) -> dict[str, Any]:
+        with translated("DescribeCertificate"):
+            found = self._iot.describe_certificate(certificateId=certificate_id)
+        description: dict[str, Any] = found["certificateDescription"]
+        return description
+
     def _public_key(self, certificate_id: str) -> str:
         """As create.public_key_of has it; empty for a certificate that is gone or unreadable."""
         try:
-            with translated("DescribeCertificate"):
-                found = self._iot.describe_certificate(certificateId=certificate_id)
-            pem = found["certificateDescription"]["certificatePem"]
+            pem = self._described(certificate_id)["certificatePem"]
             key = x509.load_pem_x509_certificate(pem.encode()).public_key()
         except (NotFound, ValueError):
             return ""
@@ -289,20 +300,6 @@ class IotAnswers:
     def publish(self, topic: str, payload: bytes) -> None:
         with translated("Publish"):
             self._iot_data.publish(topic=topic, qos=1, payload=payload)
-
-
-class SnsNotices:
-    """See ports.Notices."""
-
-    def __init__(self, sns: Any, topic_arn: str) -> None:
-        self._sns = sns
-        self._topic_arn = topic_arn
-
-    def tell(self, subject: str, message: dict[str, str]) -> None:
-        with translated("SNS Publish"):
-            self._sns.publish(
-                TopicArn=self._topic_arn, Subject=subject, Message=json.dumps(message, indent=1)
-            )
 
 
 class SystemClock:
