@@ -45,11 +45,15 @@ def test_the_rules_of_the_template() -> None:
         "principal": PRINCIPAL,
     }
     finish = next(sql for name, sql in statements.items() if name.startswith("Finish"))
-    marked = {"statusDetails": {"CertificateRotator": "true"}}
+    marked = {"jobId": "j", "statusDetails": {"CertificateRotator": "true"}}
     topic = "$aws/events/jobExecution/j/failed"
     assert selected(finish, marked, topic=topic) == marked
-    assert selected(finish, {"statusDetails": {}}, topic=topic) is None
-    assert selected(finish, {}, topic=topic) is None
+    assert selected(finish, {"jobId": "j", "statusDetails": {}}, topic=topic) is None
+    assert selected(finish, {"jobId": "j"}, topic=topic) is None
+    # A job that a workflow made, which waits for its end, even if the device never saw it.
+    unseen = {"jobId": "certkeeper-1-1"}
+    assert selected(finish, unseen, topic=topic) == unseen
+    assert selected(finish, {"jobId": "mine-certkeeper-1"}, topic=topic) is None
 
 
 @pytest.mark.parametrize(
@@ -64,6 +68,10 @@ def test_the_rules_of_the_template() -> None:
         ("critical = true AND days > 10", True),
         ("NOT critical = true", False),
         ("isUndefined(missing) = true AND critical = true", True),
+        ("startswith(name, 'pre')", True),
+        ("startswith(name, 'ress')", False),
+        ("startswith(missing, 'pre') OR critical = true", False),
+        ("startswith(days, '2')", False),
     ],
 )
 def test_where(where: str, matches: bool) -> None:
