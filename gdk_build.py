@@ -14,7 +14,7 @@ import sys
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-if sys.version_info < (3, 11):
+if sys.version_info < (3, 11):  # noqa: UP036  # whoever runs it has their system's python3
     sys.exit(
         f"gdk_build.py: this is Python {sys.version.split()[0]}; Python 3.11 or newer is needed: "
         "use 'make build', or python3.11 gdk_build.py"

@@ -48,7 +48,8 @@ def gather(project: Path, version: str) -> Contents:
     for package in PACKAGES:
         if not (source / package / "__init__.py").is_file():
             raise BuildError(f"{source / package} is no package: is this the whole project?")
-        shipped |= {path.relative_to(source).as_posix(): path for path in _modules(source / package)}
+        modules = _modules(source / package)
+        shipped |= {path.relative_to(source).as_posix(): path for path in modules}
     files = {name: _read(path) for name, path in sorted(shipped.items())}
     files[VERSIONED] = stamped(files[VERSIONED].decode(), version).encode()
     return Contents(files, tuple(_others(source, set(shipped))))

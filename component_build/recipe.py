@@ -93,6 +93,6 @@ class _Loader(yaml.SafeLoader):
         seen = set()
         for key, _ in node.value:
             if key.value in seen:
-                raise yaml.MarkedYAMLError(problem=f"{key.value} twice", problem_mark=key.start_mark)
+                raise yaml.MarkedYAMLError(f"{key.value} twice", key.start_mark)
             seen.add(key.value)
         return super().construct_mapping(node, deep)

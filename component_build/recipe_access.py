@@ -36,10 +36,11 @@ def access_problems(access: object, component: str) -> Iterator[str]:
             yield from _policy(policy, f"{path}.{name}", resources)
             if not str(name).startswith(f"{component}:"):
                 yield f"{path}.{name}: must begin with {component}: to be the only one on a device"
-        if len(resources) > LITE_RESOURCES or len("".join(resources)) > LITE_RESOURCE_CHARACTERS:
+        count, characters = len(resources), sum(map(len, resources))
+        if count > LITE_RESOURCES or characters > LITE_RESOURCE_CHARACTERS:
             yield (
-                f"{path}: {len(resources)} resources of {len(''.join(resources))} characters; nucleus "
-                f"lite holds {LITE_RESOURCES} of {LITE_RESOURCE_CHARACTERS}, and then refuses all"
+                f"{path}: {count} resources of {characters} characters; nucleus lite holds "
+                f"{LITE_RESOURCES} of {LITE_RESOURCE_CHARACTERS}, and with more refuses all"
             )
 
 
