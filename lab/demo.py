@@ -7,6 +7,7 @@ MQTT endpoint, in the component's log as LocalDebugConsole would show it.
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 from certkeeper.store_commands import fingerprint
 from lab.cloud_inbox import CloudInbox
@@ -26,11 +27,14 @@ class DemoFailed(Exception):
     """Something that the demo shows did not happen; says what."""
 
 
-def run(runtimes: tuple[Runtime, ...]) -> int:
-    """Run the demo for each kind of nucleus, and print it; the exit code."""
+def run(runtimes: tuple[Runtime, ...], component: Path | None = None) -> int:
+    """Run the demo for each kind of nucleus, and print it; the exit code.
+
+    The devices' component is the build in ``component``, or the project as it stands.
+    """
     try:
         for number, runtime in enumerate(runtimes, 7):
-            with Lab(narrate) as lab:
+            with Lab(narrate, component=component) as lab:
                 _show(lab, f"press-{number}", runtime)
     except (DemoFailed, NotSeen, VerdictFailed) as failure:
         print(f"DEMO FAILED: {failure}")
