@@ -201,7 +201,7 @@ def test_artifacts_are_named_by_the_build(recipe: Recipe) -> None:
 
 
 def test_the_install_step_has_time(recipe: Recipe) -> None:
-    """A slow device may take longer than the nucleus's own two minutes; the run may take for ever."""
+    """Install may take longer than the nucleus's own two minutes, and run for ever."""
     assert (recipe.steps["install"].timeout, recipe.steps["run"].timeout) == (900, None)
 
 
