@@ -29,11 +29,14 @@ pip_install() {
 
 # pip comes with the wheels. It asks no index, whatever this device's own pip is set up for.
 install_wheels() {
-    pip=$(find_wheel pip) || return 1
+    wheel=$(find_wheel pip) || return 1
     rm -rf "$new"
     "$python" -m venv --without-pip "$new" || return 1
-    PIP_CONFIG_FILE=/dev/null pip_install "$new/bin/python" "$pip/pip" --isolated install \
-        --no-index --find-links "$here/wheels"
+    # It would run from its wheel too, in half as much time again.
+    "$python" -m zipfile -e "$wheel" "$new/pip" || return 1
+    PIP_CONFIG_FILE=/dev/null pip_install "$new/bin/python" "$new/pip/pip" --isolated install \
+        --no-index --find-links "$here/wheels" || return 1
+    rm -rf "$new/pip"
 }
 
 install_from_index() {
