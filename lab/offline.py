@@ -53,10 +53,11 @@ def run(runtimes: Sequence[Runtime], python: Path, folder: Path | None) -> int:
     """
     with tempfile.TemporaryDirectory(prefix="cklab-") as scratch:
         try:
+            require_a_namespace()
             if folder is None:
                 folder = Path(scratch)
                 write(build_with_wheels(python), folder)
-        except BuildError as failure:
+        except (OfflineFailed, BuildError) as failure:
             print(f"OFFLINE FAILED: {failure}")
             return 1
         command = [sys.executable, "-m", "lab", "offline", "--within", "--build", str(folder)]
@@ -71,7 +72,10 @@ def build_with_wheels(python: Path) -> Build:
     Raises BuildError if they cannot be fetched, or there are none for such a machine.
     """
     asked = "import sys; print('%d.%d' % sys.version_info[:2])"
-    said = subprocess.run([python / "python3", "-c", asked], capture_output=True, check=True)
+    try:
+        said = subprocess.run([python / "python3", "-c", asked], capture_output=True, check=True)
+    except (OSError, subprocess.CalledProcessError) as error:
+        raise BuildError(f"no python3 runs in {python}: name another with --python") from error
     version = said.stdout.decode().strip()
     machine = platform.machine()
     architectures = [name for name, tag in ARCHITECTURES.items() if tag == machine]
@@ -85,6 +89,18 @@ def cut_off(command: Sequence[str]) -> list[str]:
     """The command in a network namespace of its own (unshare(1)): there is no way out of it."""
     privilege = [] if os.geteuid() == 0 else ["--map-root-user"]
     return ["unshare", *privilege, "--net", *command]
+
+
+def require_a_namespace() -> None:
+    """Raises OfflineFailed where the network cannot be cut off, with the reason."""
+    try:
+        tried = subprocess.run(cut_off(["true"]), capture_output=True, text=True, check=False)
+    except FileNotFoundError as error:
+        raise OfflineFailed("there is no unshare (util-linux) here") from error
+    if tried.returncode != 0:
+        raise OfflineFailed(
+            f"no network namespace can be made here ({tried.stderr.strip()}): run it as root"
+        )
 
 
 def within(runtimes: Sequence[Runtime], python: Path, folder: Path) -> int:
