@@ -146,6 +146,7 @@ class Lab:
             runtime=runtime,
             fleet_provisioned=fleet_provisioned,
             configuration=configuration,
+            python=python,
         )
         return device, registered
 
@@ -156,11 +157,13 @@ class Lab:
         runtime: Runtime = "classic",
         fleet_provisioned: bool = False,
         configuration: Mapping[str, Any] | None = None,
+        python: Path | None = None,
         folder: str = "",
     ) -> CoreDevice:
         """A core device with this identity, whether the account knows it or not; not started.
 
-        Its root is in the lab's folder, called like the thing unless a name is given.
+        Its root is in the lab's folder, called like the thing unless a name is given; its
+        Python is the lab's own unless the folder of another is given.
         """
         thing_name = registered.thing_name
         identity = CoreIdentity(
