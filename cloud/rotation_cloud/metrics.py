@@ -17,6 +17,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from rotation_cloud.admission import Reason
+from rotation_cloud.doubts import Doubt
 from rotation_cloud.grace import Objection
 from rotation_cloud.security_events import Activity, SecurityEvent
 from rotation_protocol.reasons import FailureReason, RejectionCode
@@ -26,7 +27,10 @@ THROTTLED = "Throttled"
 #: How long a rotation took that succeeded, in seconds.
 DURATION = "RotationSeconds"
 OTHER = "other"
-_NEVER_SUCCEED = (Activity.ROTATION_FAILED, Activity.REQUEST_REFUSED)
+_NEVER_SUCCEED = (
+    *(Activity.ROTATION_FAILED, Activity.REQUEST_REFUSED, Activity.MESSAGE_NOT_BELIEVED),
+    Activity.REVIEW_NEEDED,
+)
 _STATUSES = {"timed_out", "canceled", "rejected", "removed", "deleted", "failed", "event_lost"}
 #: Why a certificate was kept, or a person has to look, where that is in no list.
 _OTHERS = {"shared", "replaced", "attempts-failed"}
@@ -35,7 +39,9 @@ _RUNGS = {
     *("30", "15", "7", "3", "1"),
     *("expired", "overdue", "mismatch", "key", "unreadable", "clock"),
 }
-REASONS = {*FailureReason, *RejectionCode, *Reason, *Objection} | _STATUSES | _OTHERS | _RUNGS
+REASONS = {
+    *(*FailureReason, *RejectionCode, *Reason, *Objection, *Doubt, *_STATUSES, *_OTHERS, *_RUNGS),
+}
 
 
 def _to_stdout(text: str) -> None:

@@ -32,6 +32,7 @@ class Activity(StrEnum):
     ROTATION_FAILED = "rotation-failed"
     REVIEW_NEEDED = "review-needed"
     ALERT_RECEIVED = "alert-received"
+    MESSAGE_NOT_BELIEVED = "message-not-believed"
     DEVICE_REGISTERED = "device-registered"
     REGISTRY_REPAIRED = "registry-repaired"
     JOB_EVENTS_SWITCHED_ON = "job-events-switched-on"
@@ -74,6 +75,7 @@ _KINDS: dict[Activity, tuple[int, str, str]] = {
     Activity.ROTATION_FAILED: (3, "Update", "device"),
     Activity.REVIEW_NEEDED: (_OTHER, "", "device"),
     Activity.ALERT_RECEIVED: (_OTHER, "", "certificate"),
+    Activity.MESSAGE_NOT_BELIEVED: (_OTHER, "", "device"),
     Activity.DEVICE_REGISTERED: (6, "Enroll", "device"),
     Activity.REGISTRY_REPAIRED: (3, "Update", "certificate"),
     Activity.JOB_EVENTS_SWITCHED_ON: (8, "Enable", "configuration"),

@@ -1,6 +1,7 @@
 """Every scenario there is: importing this registers them, in the order of the list."""
 
 from lab.scenarios import (
+    alerts,
     clock,
     cloud,
     endings,
@@ -13,6 +14,7 @@ from lab.scenarios import (
 )
 
 __all__ = [
+    "alerts",
     "clock",
     "cloud",
     "endings",

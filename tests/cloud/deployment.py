@@ -14,6 +14,7 @@ EVERYTHING = {
     "SignerFunctionArn": PLACE.arn("lambda:InvokeFunction", "function", "signer"),
     "RegistersDevices": "true",
     "RegistrationThings": "create",
+    "NotificationEmail": "on-call@example.com",
     "ArtifactBucket": "artifacts",
     "TokenExchangeRoleName": "GreengrassV2TokenExchangeRole",
 }

@@ -24,7 +24,6 @@ from tests.packaging.source import PROJECT
 DOCUMENT = (PROJECT / "docs" / "security-events.md").read_text("utf-8")
 #: Named, and no function records them as yet.
 NOT_YET = {
-    Activity.ALERT_RECEIVED,
     *(Activity.REGISTRY_REPAIRED, Activity.JOB_EVENTS_SWITCHED_ON),
 }
 
