@@ -29,13 +29,15 @@ from rotation_cloud.ports import (
     Execution,
     Issuer,
     NotFound,
-    Registered,
     Throttled,
 )
+from rotation_cloud.registrar import IotRegistrar
+from rotation_cloud.signer import SignerIssuer
 from rotation_cloud.sns import SnsAlerts, SnsNotices
 from rotation_cloud.table import DocumentTable, Table
 
 _ATTEMPTS = 3
+_PATIENCE, _SIGNERS_PATIENCE = 10, 30
 _GOES_ON = ("QUEUED", "IN_PROGRESS")
 _STRAY_PAGES, _STRAY_PAGE, _STRAYS = 4, 250, 50
 #: AWS IoT's clock and ours may differ by this much, in seconds.
@@ -45,14 +47,16 @@ _clients: dict[tuple[str, int], Any] = {}
 _lock = threading.Lock()
 
 
-def client(service: str, attempts: int = _ATTEMPTS) -> Any:
-    """The container's client of a service, which makes a call ``attempts`` times at most."""
+def client(service: str, attempts: int = _ATTEMPTS, patience: float = _PATIENCE) -> Any:
+    """The container's client of a service, which makes a call ``attempts`` times at most, and
+    waits ``patience`` seconds for an answer; its first user says so.
+    """
     with _lock:
         if (service, attempts) not in _clients:
             config = Config(
                 retries={"mode": "standard", "total_max_attempts": attempts},
                 connect_timeout=3,
-                read_timeout=10,
+                read_timeout=patience,
             )
             _clients[service, attempts] = boto3.client(
                 service,  # type: ignore[call-overload]  # the stubs list known names only
@@ -83,9 +87,17 @@ def cloud(environment: Mapping[str, str]) -> Cloud:
             days=int(environment["PRIVATE_CA_VALIDITY_DAYS"]),
             algorithm=environment["PRIVATE_CA_SIGNING_ALGORITHM"],
         )
+    elif environment.get("ISSUER") == "signer":
+        issuer = SignerIssuer(
+            client("iot"),
+            client("lambda", attempts=1, patience=_SIGNERS_PATIENCE),
+            clock.now,
+            function_arn=environment["SIGNER_FUNCTION_ARN"],
+        )
     return Cloud(
         prefix=environment["TOPIC_PREFIX"],
         registry=IotRegistry(client("iot")),
+        registrar=IotRegistrar(client("iot")),
         issuer=issuer,
         jobs=IotJobs(
             client("iot"), client("iot-jobs-data"), environment.get("JOB_TEMPLATE_ARN", "")
@@ -99,6 +111,7 @@ def cloud(environment: Mapping[str, str]) -> Cloud:
         workflows=StepFunctions(client("stepfunctions"), environment.get("STATE_MACHINE_ARN", "")),
         clock=clock,
         grace_seconds=int(environment.get("GRACE_PERIOD_DAYS", "0")) * 24 * 3600,
+        registers=environment.get("REGISTERS_DEVICES") == "true",
     )
 
 
@@ -114,10 +127,6 @@ class IotRegistry:
             for page in self._pages("list_thing_principals_v2", thingName=thing)
             for one in page.get("thingPrincipalObjects", [])
         }
-
-    def registered(self, arn: str) -> Registered:
-        found = self._described(_id(arn))
-        return Registered(found["certificatePem"], found["status"] == "ACTIVE")
 
     def things(self, arn: str) -> Sequence[str]:
         pages = self._pages("list_principal_things", principal=arn)
@@ -189,16 +198,12 @@ class IotRegistry:
             read += 1
             yield page
 
-    def _described(self, certificate_id: str) -> dict[str, Any]:
-        with translated("DescribeCertificate"):
-            found = self._iot.describe_certificate(certificateId=certificate_id)
-        description: dict[str, Any] = found["certificateDescription"]
-        return description
-
     def _public_key(self, certificate_id: str) -> str:
         """As create.public_key_of has it; empty for a certificate that is gone or unreadable."""
         try:
-            pem = self._described(certificate_id)["certificatePem"]
+            with translated("DescribeCertificate"):
+                found = self._iot.describe_certificate(certificateId=certificate_id)
+            pem = found["certificateDescription"]["certificatePem"]
             key = x509.load_pem_x509_certificate(pem.encode()).public_key()
         except (NotFound, ValueError):
             return ""

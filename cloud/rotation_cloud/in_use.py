@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from rotation_cloud.documents import INVENTORY
+from rotation_cloud import inventory
 from rotation_cloud.ports import Cloud
 
 
@@ -21,10 +21,5 @@ class Heard:
 
 def last_heard(cloud: Cloud, thing: str) -> Heard | None:
     """The last message that the inventory took of the thing; None if it took none."""
-    inventory = cloud.documents.get(thing, INVENTORY)
-    if inventory is None:
-        return None
-    principal, at = inventory.body.get("principal"), inventory.body.get("heardAt")
-    if not isinstance(principal, str) or not isinstance(at, int):
-        return None
-    return Heard(principal, at)
+    entry = inventory.read(cloud, thing)
+    return Heard(entry.principal, entry.heard_at) if entry.principal else None

@@ -1,5 +1,27 @@
 """Every scenario there is: importing this registers them, in the order of the list."""
 
-from lab.scenarios import alerts, clock, cloud, endings, issuance, protocol, storage
+from lab.scenarios import (
+    alerts,
+    clock,
+    cloud,
+    endings,
+    issuance,
+    protocol,
+    registration,
+    signers,
+    storage,
+    workflow,
+)
 
-__all__ = ["alerts", "clock", "cloud", "endings", "issuance", "protocol", "storage"]
+__all__ = [
+    "alerts",
+    "clock",
+    "cloud",
+    "endings",
+    "issuance",
+    "protocol",
+    "registration",
+    "signers",
+    "storage",
+    "workflow",
+]

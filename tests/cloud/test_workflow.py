@@ -95,7 +95,7 @@ def heard(machine: Machine, certificate_id: str) -> None:
 
 def test_no_such_thing(machine: Machine, monkeypatch: pytest.MonkeyPatch) -> None:
     """A thing that is not there, or has no certificate."""
-    assert reason(machine, thing="press-8") == "not-attached"
+    assert reason(machine, thing="press-8") == "no-such-thing"
     monkeypatch.setattr(machine.account.registry, "principals", lambda _: _raise())
     assert reason(machine) == "no-such-thing"
 
