@@ -20,6 +20,8 @@ from lab.scenarios.traffic import Held, to
 from lab.timeline import NotSeen
 
 DAYS_LEFT = 6
+#: With fewer days left than this an alert starts the rotation.
+ROTATE_BELOW = 3
 
 
 class DemoFailed(Exception):
@@ -48,14 +50,16 @@ def _show(lab: Lab, thing: str, runtime: Runtime) -> None:
         not_before=now - timedelta(days=359),
         # Half a day over, so that whole days left are six however long this takes.
         not_after=now + timedelta(days=DAYS_LEFT, hours=12),
-        # The device does not ask by itself here: the operator has the word.
+        # The device does not ask by itself here: an alert makes the backend act.
         configuration={**CONFIGURATION, "rotateBeforeDays": 0},
     )
-    stage = Stage(lab, lab.deploy_backend(AutoRotateBelowDays="0"), device, identity)
+    backend = lab.deploy_backend(AutoRotateBelowDays=str(ROTATE_BELOW))
+    stage = Stage(lab, backend, device, identity)
     try:
         _warned(stage, runtime)
         _warned_once(stage)
         _told(stage)
+        _started_by_an_alert(stage)
         _rotated(stage)
         _refused_by_the_probe(stage)
         _refused_at_the_commit(stage)
@@ -104,8 +108,7 @@ def _told(stage: Stage) -> None:
     _require(subject == f"CRITICAL: {thing}: certificate ends in {DAYS_LEFT} days", subject)
     _require("verified against the certificate" in text, "the backend verified no signature")
     _require(entry.certificate_id == stage.old.certificate_id, "the inventory has another one")
-    print("  what people were told (SNS): " + subject + "\n")
-    print("".join(f"    {line}\n" for line in text.splitlines()))
+    _print_alert(stage)
     deadline = datetime.fromtimestamp(entry.deadline, UTC)
     print(
         f"  in the inventory: {thing} {entry.status}, replace by {deadline:%Y-%m-%d %H:%M} UTC, "
@@ -114,13 +117,30 @@ def _told(stage: Stage) -> None:
     _say("the backend believed the signature, told people once, and noted the device")
 
 
+def _started_by_an_alert(stage: Stage) -> None:
+    thing, timeline = stage.device.thing_name, stage.timeline
+    _chapter(f"{thing}: four days later nobody has done anything, and the next alert comes")
+    stage.device.move_clock(timedelta(days=4))
+    stage.device.restart_component()
+    timeline.poll(lambda: len(stage.alerts_told()) > 1, "a second message to people", 60)
+    text = str(stage.alerts_told()[-1].details["message"])
+    _require("A rotation has been started by itself" in text, "the alert started no rotation")
+    _print_alert(stage)
+    _say(f"with less than {ROTATE_BELOW} days left the backend has started the rotation")
+
+
+def _print_alert(stage: Stage) -> None:
+    told = stage.alerts_told()[-1].details
+    text = str(told["message"]).replace("\n", "\n    ")
+    print(f"\n  what people were told (SNS): {told['subject']}\n\n    {text}", flush=True)
+
+
 def _rotated(stage: Stage) -> None:
     thing = stage.device.thing_name
-    _chapter(f"{thing}: the rotation's workflow is started, makes a job, and the device rotates")
+    _chapter(f"{thing}: the rotation's workflow has made a job, and the device rotates")
     old = stage.old.certificate_id
     print(f"  old certificate  {fingerprint(old)}\n", flush=True)
-    stage.wait_until_listening()
-    workflow = stage.workflows.start(thing, old, f"rotate-{thing}")
+    (workflow,) = stage.workflows.all()
     job = stage.workflows.wait_for_job("succeeded")
     stage.wait_for_idle()
     new = stage.certificate_on_disk()
