@@ -155,20 +155,19 @@ def _check_signature(
     """By the certificate of the connection, or by the one that the alert names, if that is the
     thing's too. Raises NotBelieved, or Outdated if the key was replaced since."""
     for certificate_id in dict.fromkeys((report.principal, alert.certificate_id or "")):
-        if certificate_id in arns and _has_signed(cloud, certificate_id, alert, content):
+        if certificate_id in arns and _has_signed(cloud, arns[certificate_id], alert, content):
             return
     if any(r.keeps_new and r.started > alert.checked_at.timestamp() for r in rotations):
         raise Outdated("the key that signed it has been replaced since")
     raise NotBelieved(Doubt.WRONG_SIGNATURE, f"an alert of type {alert.type.value}")
 
 
-def _has_signed(cloud: Cloud, certificate_id: str, alert: Alert, content: bytes) -> bool:
+def _has_signed(cloud: Cloud, arn: str, alert: Alert, content: bytes) -> bool:
     try:
-        registered = cloud.registrar.certificate(certificate_id)
+        registered = cloud.registry.registered(arn)
     except NotFound:
         return False
-    is_active = registered.status == "ACTIVE"
-    return is_active and signature.is_by(registered.pem, alert.signature or "", content)
+    return registered.is_active and signature.is_by(registered.pem, alert.signature or "", content)
 
 
 def _serve(cloud: Cloud, policy: Policy, heard: _Heard, read: Matter) -> None:

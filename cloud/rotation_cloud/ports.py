@@ -74,6 +74,10 @@ class Registered:
     status: str
     ca_id: str = ""
 
+    @property
+    def is_active(self) -> bool:
+        return self.status == "ACTIVE"
+
 
 @dataclass(frozen=True)
 class Execution:
@@ -105,6 +109,9 @@ class Registry(Protocol):
 
     def principals(self, thing: str) -> dict[str, str]:
         """ARN and attachment type of every principal of the thing. Raises NotFound."""
+
+    def registered(self, arn: str) -> Registered:
+        """The certificate itself. Raises NotFound."""
 
     def things(self, arn: str) -> Sequence[str]:
         """Every thing that the certificate is attached to."""

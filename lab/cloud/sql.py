@@ -146,6 +146,18 @@ def is_undefined(of: Expression) -> Expression:
     return lambda occasion: of(occasion) is UNDEFINED
 
 
+def starts_with(whole: Expression, beginning: Expression) -> Expression:
+    """``startswith(text, text)``, undefined unless both are texts."""
+
+    def value(occasion: Occasion) -> Any:
+        first, second = whole(occasion), beginning(occasion)
+        if not (isinstance(first, str) and isinstance(second, str)):
+            return UNDEFINED
+        return first.startswith(second)
+
+    return value
+
+
 #: The functions without arguments.
 PLAIN_FUNCTIONS: Mapping[str, Expression] = {
     "topic": lambda occasion: occasion.message.topic,

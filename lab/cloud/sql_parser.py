@@ -182,6 +182,12 @@ class _Parser:
             of = self._value()
             self._expect(")")
             return sql.is_undefined(of)
+        if name == "startswith":
+            whole = self._value()
+            self._expect(",")
+            beginning = self._value()
+            self._expect(")")
+            return sql.starts_with(whole, beginning)
         if name == "encode":
             self._expect("*")
             self._expect(",")

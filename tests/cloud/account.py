@@ -41,12 +41,12 @@ class Certificate:
 
     arn: str
     key: str = ""
+    pem: str = ""
     is_active: bool = True
     policies: set[str] = field(default_factory=set)
     things: dict[str, str] = field(default_factory=dict)
     created: float = 0.0
     is_pending: bool = False
-    pem: str = ""
     ca_id: str = ""
 
 
@@ -60,6 +60,11 @@ class Registry:
         self._clock = clock
         self._made = 0
         self._holds: dict[str, int] = {}
+
+    def registered(self, arn: str) -> Registered:
+        certificate = self.get(arn)
+        status = "ACTIVE" if certificate.is_active else "INACTIVE"
+        return Registered(arn, certificate.pem, status)
 
     def add(self, name: str, attachment: str = SHARED, policies: Sequence[str] = ("core",)) -> str:
         """An ACTIVE certificate of the thing, as an operator makes it; its id."""

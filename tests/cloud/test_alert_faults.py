@@ -64,7 +64,7 @@ def test_the_calls_are_those_expected() -> None:
     """The table three times and the registry twice before anything is believed."""
     assert CALLS[:5] == [
         *("documents.get", "documents.get", "records.of_thing"),
-        *("registry.principals", "registrar.certificate"),
+        *("registry.principals", "registry.registered"),
     ]
     assert CALLS.count("alerts.tell") == CALLS.count("workflows.start") == 1
 

@@ -27,7 +27,7 @@ from tests.cloud.monitor import (
     register,
 )
 
-REGISTRY = ("registry.principals", "registrar.certificate")
+REGISTRY = ("registry.principals", "registry.registered")
 FORGED = "SECURITY: press-7: messages are not believed"
 ENDS_IN_SIX = "CRITICAL: press-7: certificate ends in 6 days"
 
@@ -269,7 +269,7 @@ def test_certificate_that_is_gone_meanwhile(account: Account, monitor: Monitor) 
     """Deleted between the two looks: nothing verifies, and nothing fails."""
 
     def gone(name: str, _: int) -> None:
-        if name == "registrar.certificate":
+        if name == "registry.registered":
             account.registry.certificates.clear()
 
     account.disturb(gone)

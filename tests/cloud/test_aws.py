@@ -21,6 +21,7 @@ from rotation_cloud import aws
 from rotation_cloud.answering import answer_commit, answer_create
 from rotation_cloud.create import public_key_of
 from rotation_cloud.finish import Ended, finish
+from rotation_cloud.iot_jobs import IotJobs
 from rotation_cloud.issuers import PrivateCaIssuer
 from rotation_cloud.ports import (
     AlreadyThere,
@@ -29,6 +30,7 @@ from rotation_cloud.ports import (
     NotFound,
     Order,
     Refused,
+    Registered,
     Throttled,
 )
 from rotation_cloud.sns import SnsAlerts, SnsNotices
@@ -120,9 +122,25 @@ def test_errors_of_the_registry(site: Site) -> None:
         registry.detach_thing(gone, "press-7")
     with pytest.raises(Refused):
         site.cloud.issuer.issue(order("no CSR"))
+    with pytest.raises(NotFound):
+        registry.registered(gone)
+    assert registry.registered(arn) == Registered(arn, site.device.certificate_pem, "ACTIVE")
+    site.account.client("iot").update_certificate(
+        certificateId=site.device.certificate_id, newStatus="INACTIVE"
+    )
+    assert not registry.registered(arn).is_active
     assert registry.things(arn) == ["press-7"]
     assert registry.policies(arn) == ["press-7"]
     assert registry.principals("press-7") == {arn: "NON_EXCLUSIVE_THING"}
+
+
+def test_whether_a_certificate_is_active(site: Site) -> None:
+    """ACTIVE, INACTIVE, and gone."""
+    registry, arn = site.cloud.registry, site.device.certificate_arn
+    assert registry.is_active(arn)
+    registry.deactivate(arn)
+    assert not registry.is_active(arn)
+    assert not registry.is_active(arn.replace(site.device.certificate_id, "f" * 64))
 
 
 def test_stray_certificates(site: Site) -> None:
@@ -176,7 +194,7 @@ def test_job_that_cannot_be_made(stub: Stubber, code: str, kind: type[AwsError])
     """Why a job cannot be made is told apart."""
     stub.add_client_error("create_job", code)
     with pytest.raises(AwsError) as raised:
-        aws.IotJobs(stub.client, None, "template").create("job-1", "arn")
+        IotJobs(stub.client, None, "template").create("job-1", "arn")
     assert type(raised.value) is kind
 
 
@@ -188,7 +206,7 @@ def execution_with(**answer: Any) -> Any:
             assert arguments["includeJobDocument"] is True
             return {"execution": answer}
 
-    return aws.IotJobs(None, Client(), "").execution("t", "j")
+    return IotJobs(None, Client(), "").execution("t", "j")
 
 
 @pytest.mark.parametrize(

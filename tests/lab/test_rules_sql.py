@@ -46,11 +46,15 @@ def test_the_rules_of_the_template() -> None:
         "principal": PRINCIPAL,
     }
     finish = next(sql for name, sql in statements.items() if name.startswith("Finish"))
-    marked = {"statusDetails": {"CertificateRotator": "true"}}
+    marked = {"jobId": "j", "statusDetails": {"CertificateRotator": "true"}}
     topic = "$aws/events/jobExecution/j/failed"
     assert selected(finish, marked, topic=topic) == marked
-    assert selected(finish, {"statusDetails": {}}, topic=topic) is None
-    assert selected(finish, {}, topic=topic) is None
+    assert selected(finish, {"jobId": "j", "statusDetails": {}}, topic=topic) is None
+    assert selected(finish, {"jobId": "j"}, topic=topic) is None
+    # A job that a workflow made, which waits for its end, even if the device never saw it.
+    unseen = {"jobId": "certkeeper-1-1"}
+    assert selected(finish, unseen, topic=topic) == unseen
+    assert selected(finish, {"jobId": "mine-certkeeper-1"}, topic=topic) is None
 
 
 @pytest.mark.parametrize(
@@ -95,6 +99,10 @@ def test_which_alerts_the_rule_lets_through(fields: dict[str, Any], matches: boo
         ("CASE name WHEN 'lathe' THEN true END", False),  # no match and no ELSE
         ("CASE missing WHEN true THEN true ELSE true END", False),  # of what is undefined
         ("NOT CASE critical WHEN true THEN false END AND days > 10", True),
+        ("startswith(name, 'pre')", True),
+        ("startswith(name, 'ress')", False),
+        ("startswith(missing, 'pre') OR critical = true", False),
+        ("startswith(days, '2')", False),
     ],
 )
 def test_where(where: str, matches: bool) -> None:
