@@ -13,20 +13,13 @@ from rotation_cloud.ports import Cloud
 
 @dataclass(frozen=True)
 class Heard:
-    """The certificate of the connection over which the last message came that was believed.
-
-    ``seen`` is when the registry was last asked whether it is the thing's, ``last`` when anything
-    was last heard of the thing, in seconds since the epoch.
-    """
+    """The certificate of the connection, and when, in seconds since the epoch."""
 
     certificate_id: str
-    seen: int
-    last: int
+    at: int
 
 
 def last_heard(cloud: Cloud, thing: str) -> Heard | None:
-    """As the inventory has it; None if it has nothing."""
+    """The last message that the inventory took of the thing; None if it took none."""
     entry = inventory.read(cloud, thing)
-    if not entry.principal:
-        return None
-    return Heard(entry.principal, entry.attached_seen, max(entry.attached_seen, entry.heard_at))
+    return Heard(entry.principal, entry.heard_at) if entry.principal else None

@@ -88,8 +88,7 @@ def reason(machine: Machine, **given: Any) -> str:
 
 
 def heard(machine: Machine, certificate_id: str) -> None:
-    now = int(machine.account.clock.now())
-    body = {"principal": certificate_id, "heardAt": now, "attachedSeen": now}
+    body = {"principal": certificate_id, "heardAt": int(machine.account.clock.now())}
     known = machine.account.documents.get(THING, INVENTORY) or Document(THING, INVENTORY)
     machine.account.documents.write(replace(known, body={**known.body, **body}))
 
