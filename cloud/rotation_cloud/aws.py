@@ -7,7 +7,6 @@ Region and endpoints come from the environment.
 
 from __future__ import annotations
 
-import hashlib
 import json
 import threading
 import time
@@ -16,12 +15,12 @@ from typing import Any
 
 import boto3
 from botocore.config import Config
-from cryptography import x509
-from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from rotation_cloud.aws_errors import error_code, translated
 from rotation_cloud.bus import EventBridgeAudit, StepFunctions
+from rotation_cloud.census import IotCensus, IotJobEvents, public_key
 from rotation_cloud.issuers import IotIssuer, PrivateCaIssuer
+from rotation_cloud.pace import Pace
 from rotation_cloud.ports import AwsError, Cloud, Execution, Issuer, NotFound, Throttled
 from rotation_cloud.table import DocumentTable, Table
 
@@ -30,24 +29,31 @@ _STRAY_PAGES, _STRAY_PAGE, _STRAYS = 4, 250, 50
 #: AWS IoT's clock and ours may differ by this much, in seconds.
 _CLOCK_SLACK = 60
 
-_clients: dict[tuple[str, int], Any] = {}
+_clients: dict[tuple[str, int, float], Any] = {}
 _lock = threading.Lock()
 
 
-def client(service: str, attempts: int = _ATTEMPTS) -> Any:
-    """The container's client of a service, which makes a call ``attempts`` times at most."""
+def client(service: str, attempts: int = _ATTEMPTS, per_second: float = 0) -> Any:
+    """The container's client of a service, which makes a call ``attempts`` times at most.
+
+    With ``per_second`` it makes no more calls than that in a second.
+    """
+    key = (service, attempts, per_second)
     with _lock:
-        if (service, attempts) not in _clients:
+        if key not in _clients:
             config = Config(
                 retries={"mode": "standard", "total_max_attempts": attempts},
                 connect_timeout=3,
                 read_timeout=10,
             )
-            _clients[service, attempts] = boto3.client(
+            made: Any = boto3.client(
                 service,  # type: ignore[call-overload]  # the stubs list known names only
                 config=config,
             )
-        return _clients[service, attempts]
+            if per_second:
+                made.meta.events.register("before-call", Pace(per_second))
+            _clients[key] = made
+        return _clients[key]
 
 
 def forget_clients() -> None:
@@ -58,14 +64,18 @@ def forget_clients() -> None:
         _clients.clear()
 
 
-def cloud(environment: Mapping[str, str]) -> Cloud:
-    """Everything that a function needs, from its environment (cloud/template.yaml)."""
+def cloud(environment: Mapping[str, str], iot_per_second: float = 0) -> Cloud:
+    """Everything that a function needs, from its environment (cloud/template.yaml).
+
+    ``iot_per_second``: how many calls of the AWS IoT control plane it may make; 0: any number.
+    """
     clock = SystemClock()
+    iot = client("iot", per_second=iot_per_second)
     # Not repeated by botocore: a certificate that was made twice is one too many.
     issuer: Issuer = IotIssuer(client("iot", attempts=1))
     if environment.get("ISSUER") == "private-ca":
         issuer = PrivateCaIssuer(
-            client("iot"),
+            iot,
             client("acm-pca"),
             clock.sleep,
             ca_arn=environment["PRIVATE_CA_ARN"],
@@ -74,17 +84,17 @@ def cloud(environment: Mapping[str, str]) -> Cloud:
         )
     return Cloud(
         prefix=environment["TOPIC_PREFIX"],
-        registry=IotRegistry(client("iot")),
+        registry=IotRegistry(iot),
         issuer=issuer,
-        jobs=IotJobs(
-            client("iot"), client("iot-jobs-data"), environment.get("JOB_TEMPLATE_ARN", "")
-        ),
+        jobs=IotJobs(iot, client("iot-jobs-data"), environment.get("JOB_TEMPLATE_ARN", "")),
         records=Table(environment["TABLE_NAME"], client("dynamodb")),
         documents=DocumentTable(environment["TABLE_NAME"], client("dynamodb")),
         answers=IotAnswers(client("iot-data")),
         notices=SnsNotices(client("sns"), environment["FAILURE_TOPIC_ARN"]),
         audit=EventBridgeAudit(client("events"), environment["EVENT_BUS_NAME"]),
         workflows=StepFunctions(client("stepfunctions"), environment.get("STATE_MACHINE_ARN", "")),
+        census=IotCensus(iot),
+        job_events=IotJobEvents(iot),
         clock=clock,
     )
 
@@ -121,7 +131,7 @@ class IotRegistry:
         return [
             one["certificateArn"]
             for one in recent[:_STRAYS]
-            if self._public_key(one["certificateId"]) in public_keys
+            if public_key(self._iot, one["certificateId"]) in public_keys
             and not self.things(one["certificateArn"])
         ]
 
@@ -163,18 +173,6 @@ class IotRegistry:
                 return
             read += 1
             yield page
-
-    def _public_key(self, certificate_id: str) -> str:
-        """As create.public_key_of has it; empty for a certificate that is gone or unreadable."""
-        try:
-            with translated("DescribeCertificate"):
-                found = self._iot.describe_certificate(certificateId=certificate_id)
-            pem = found["certificateDescription"]["certificatePem"]
-            key = x509.load_pem_x509_certificate(pem.encode()).public_key()
-        except (NotFound, ValueError):
-            return ""
-        spki = key.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
-        return hashlib.sha256(spki).hexdigest()
 
 
 class IotJobs:

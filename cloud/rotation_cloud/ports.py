@@ -66,6 +66,34 @@ class Execution:
     number: int = 1
 
 
+@dataclass(frozen=True)
+class Listed:
+    """A certificate as the registry lists it: ``status`` as in the API, ``created`` in seconds
+    since the epoch."""
+
+    arn: str
+    status: str
+    created: float
+
+    @property
+    def id(self) -> str:
+        return self.arn.partition(":cert/")[2]
+
+    @property
+    def is_active(self) -> bool:
+        return self.status == "ACTIVE"
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How a job's execution stands or ended: ``status`` as in the Jobs API, the status details
+    that the device gave, and when any of it last changed, in seconds since the epoch."""
+
+    status: str
+    details: Mapping[str, str]
+    changed: float
+
+
 class Registry(Protocol):
     """The AWS IoT registry. Attaching and detaching twice is no error."""
 
@@ -127,12 +155,40 @@ class JobExecutions(Protocol):
         """Makes the rotation job for one thing. Raises AlreadyThere."""
 
 
+class Census(Protocol):
+    """What only the reconciler asks: of all certificates, of any one, and of jobs that ended."""
+
+    def certificates(self) -> Iterator[Listed]:
+        """Every certificate of the account and region, those of others too. Many calls."""
+
+    def status(self, certificate_id: str) -> str:
+        """The status of a certificate now; empty if there is none."""
+
+    def public_key(self, certificate_id: str) -> str:
+        """SHA-256 (hex) of the certificate's SPKI, as create.public_key_of has it; empty if the
+        certificate is gone or cannot be read."""
+
+    def outcome(self, thing: str, job_id: str, number: int) -> Outcome | None:
+        """The thing's ``number``-th execution of the job, ended or not; None if it is gone."""
+
+
+class JobEvents(Protocol):
+    """Whether AWS IoT publishes what became of job executions: one switch for the account."""
+
+    def are_on(self) -> bool: ...
+
+    def switch(self, on: bool) -> None: ...
+
+
 class Records(Protocol):
     """What is known of each rotation, written only on condition."""
 
     def get(self, thing: str, job_id: str) -> Record | None: ...
 
     def of_thing(self, thing: str) -> Sequence[Record]: ...
+
+    def all(self) -> Iterator[Record]:
+        """Every record of every thing. Reads the whole table; may lag behind a little."""
 
     def write(self, record: Record) -> Record:
         """Writes it if nobody did since it was read, and gives it as it now is.
@@ -205,4 +261,6 @@ class Cloud:
     documents: Documents
     audit: Audit
     workflows: Workflows
+    census: Census
+    job_events: JobEvents
     clock: Clock

@@ -16,7 +16,9 @@ from rotation_cloud.ports import (
     Execution,
     InUse,
     Issuance,
+    Listed,
     NotFound,
+    Outcome,
     RecordChanged,
     Refused,
 )
@@ -178,6 +180,9 @@ class Records:
     def of_thing(self, thing: str) -> Sequence[Record]:
         return [record for record in self.items.values() if record.thing == thing]
 
+    def all(self) -> Iterator[Record]:
+        yield from list(self.items.values())
+
     def write(self, record: Record) -> Record:
         known = self.items.get((record.thing, record.job_id))
         if (known.version if known else 0) != record.version:
@@ -240,6 +245,46 @@ class Workflows:
         self.ended.append((token, dict(result)))
 
 
+class Census:
+    """ports.Census; ``outcomes`` of executions by thing, job and number."""
+
+    def __init__(self, registry: Registry) -> None:
+        self._registry = registry
+        self.outcomes: dict[tuple[str, str, int], Outcome] = {}
+
+    def certificates(self) -> Iterator[Listed]:
+        found = list(self._registry.certificates.values())
+        yield from [Listed(one.arn, _status(one), one.created) for one in found]
+
+    def status(self, certificate_id: str) -> str:
+        found = self._registry.certificates.get(f"{BASE}:cert/{certificate_id}")
+        return "" if found is None else _status(found)
+
+    def public_key(self, certificate_id: str) -> str:
+        found = self._registry.certificates.get(f"{BASE}:cert/{certificate_id}")
+        return "" if found is None else found.key
+
+    def outcome(self, thing: str, job_id: str, number: int) -> Outcome | None:
+        return self.outcomes.get((thing, job_id, number))
+
+
+def _status(certificate: Certificate) -> str:
+    return "ACTIVE" if certificate.is_active else "INACTIVE"
+
+
+class JobEvents:
+    """ports.JobEvents."""
+
+    def __init__(self) -> None:
+        self.on = True
+
+    def are_on(self) -> bool:
+        return self.on
+
+    def switch(self, on: bool) -> None:
+        self.on = on
+
+
 class Answers:
     """ports.Answers: what the device got, as (accepted or rejected, fields)."""
 
@@ -292,6 +337,8 @@ class Account:
         self.documents = Documents()
         self.audit = Audit()
         self.workflows = Workflows()
+        self.census = Census(self.registry)
+        self.job_events = JobEvents()
         self.old = self.registry.add("old", attachment, policies)
         self.jobs.executions[THING, "job-1"] = RUNNING
 
@@ -306,6 +353,8 @@ class Account:
             documents=self._watched("documents"),
             audit=self.audit,
             workflows=self._watched("workflows"),
+            census=self._watched("census"),
+            job_events=self._watched("job_events"),
             clock=self.clock,
         )
 
