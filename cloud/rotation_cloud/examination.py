@@ -28,6 +28,7 @@ def examine(case: Case, auto_rotate_days: int) -> None:
     tried = case.repairs.tried
     for record in case.records:
         if record.state is State.DONE:
+            overdue.review_told(case, record)
             leftovers.review(case, record)
         else:
             overdue.review(case, record)

@@ -9,7 +9,7 @@ from __future__ import annotations
 from rotation_cloud.case import ACTIVE, Case, text
 from rotation_cloud.findings import Kind
 from rotation_cloud.finish import Ended, finish, which_goes
-from rotation_cloud.fleet import PATIENCE
+from rotation_cloud.fleet import PATIENCE, is_settled
 from rotation_cloud.issuing import take_back
 from rotation_cloud.ports import Outcome
 from rotation_cloud.records import Record, State, Which
@@ -71,8 +71,7 @@ def _half_made(case: Case, record: Record) -> None:
 
 def _ended(case: Case, record: Record) -> None:
     earlier_left, case.left_one = case.left_one, True
-    number = int(record.execution.partition("@")[0] or 1)
-    outcome = case.cloud.census.outcome(case.thing, record.job_id, number)
+    outcome = _outcome(case, record)
     if outcome is not None and case.now - outcome.changed <= PATIENCE:
         return
     ended = _as_heard(record, outcome)
@@ -96,10 +95,31 @@ def _ended(case: Case, record: Record) -> None:
     case.left_one = earlier_left or not is_finished
 
 
+def review_told(case: Case, record: Record) -> None:
+    """Of a record that is done: whether whoever is to hear of its end has. Raises AwsError."""
+    if record.told or not is_settled(record, case.now):
+        return
+    ended = _as_heard(record, _outcome(case, record))
+    if ended is not None:
+        case.repair_unless(
+            "",
+            Kind.UNFINISHED,
+            f"the job ended ({ended.status}), and nobody was told",
+            lambda: finish(case.cloud, ended),
+            record,
+            None,
+        )
+
+
+def _outcome(case: Case, record: Record) -> Outcome | None:
+    number = int(record.execution.partition("@")[0] or 1)
+    return case.cloud.census.outcome(case.thing, record.job_id, number)
+
+
 def _as_heard(record: Record, outcome: Outcome | None) -> Ended | None:
     """The event that was lost; None if the execution has not ended."""
     if outcome is None:
-        status = "SUCCEEDED" if record.state is State.COMMITTED else "EVENT_LOST"
+        status = "SUCCEEDED" if record.ever_committed else "EVENT_LOST"
         return Ended(record.thing, record.job_id, status)
     return Ended.of(
         {

@@ -52,16 +52,23 @@ class Registry:
     def __init__(self, clock: Clock) -> None:
         self.certificates: dict[str, Certificate] = {}
         self.lag = 0
+        self.deleted_things: set[str] = set()
         self._clock = clock
         self._made = 0
         self._holds: dict[str, int] = {}
 
-    def add(self, name: str, attachment: str = SHARED, policies: Sequence[str] = ("core",)) -> str:
+    def add(
+        self,
+        name: str,
+        attachment: str = SHARED,
+        policies: Sequence[str] = ("core",),
+        thing: str = THING,
+    ) -> str:
         """An ACTIVE certificate of the thing, as an operator makes it; its id."""
         certificate_id = hashlib.sha256(name.encode()).hexdigest()
         arn = f"{BASE}:cert/{certificate_id}"
         self.certificates[arn] = Certificate(
-            arn, policies=set(policies), things={THING: attachment}
+            arn, policies=set(policies), things={thing: attachment}
         )
         return certificate_id
 
@@ -77,6 +84,8 @@ class Registry:
         return {c.arn.rpartition("/")[2] for c in self.certificates.values() if c.is_active}
 
     def principals(self, thing: str) -> dict[str, str]:
+        if thing in self.deleted_things:
+            raise NotFound(thing)
         return {c.arn: c.things[thing] for c in self.certificates.values() if thing in c.things}
 
     def things(self, arn: str) -> Sequence[str]:

@@ -1,0 +1,63 @@
+"""What the reconciler's tests need of an account: ends nobody heard of, heartbeats, and a run."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from rotation_cloud.documents import INVENTORY, Document
+from rotation_cloud.findings import Finding
+from rotation_cloud.ports import Outcome
+from rotation_cloud.reconciler import Orders, Report, reconcile
+from tests.cloud.account import BASE, THING, Account
+from tests.cloud.device import Device, issued_id
+
+HOUR, DAY = 3600, 24 * 3600
+PLENTY = 900.0
+
+
+def rotating(committed: bool = False) -> tuple[Account, Device, str, str]:
+    """An account with a certificate issued, its device, the old id and the new one."""
+    account = Account()
+    device = Device(account)
+    device.create(account.old)
+    new = issued_id(account)
+    if committed:
+        device.commit(new)
+    return account, device, account.old, new
+
+
+def end_unheard(account: Account, status: str, job: str = "job-1", **details: str) -> None:
+    """The job's execution ends, and its event is lost."""
+    account.end(job)
+    account.census.outcomes[THING, job, 1] = Outcome(
+        status, {"CertificateRotator": "true", **details}, account.clock.now()
+    )
+
+
+def heard(account: Account, certificate_id: str, thing: str = THING, **body: Any) -> None:
+    """A health message comes now; ``body`` has what differs from a device that is fine."""
+    now = int(account.clock.now())
+    known = account.documents.get(thing, INVENTORY) or Document(thing, INVENTORY)
+    said = {"certificateId": certificate_id, "lastSeen": now, "nextCheckAt": now + DAY, **body}
+    account.documents.write(Document(thing, INVENTORY, said, 0, known.version))
+
+
+def look(account: Account, **orders: Any) -> Report:
+    """One run, with time enough."""
+    given: dict[str, Any] = {"most_repairs": 50, **orders}
+    return reconcile(account.cloud, Orders(**given), lambda: PLENTY)
+
+
+def said(report: Report) -> list[tuple[str, str, str]]:
+    """The findings as (kind, thing, result)."""
+    return [(one.kind.value, one.thing, one.result.value) for one in report.findings]
+
+
+def only(report: Report) -> Finding:
+    """The one finding there is."""
+    (finding,) = report.findings
+    return finding
+
+
+def arn(certificate_id: str) -> str:
+    return f"{BASE}:cert/{certificate_id}"
