@@ -97,6 +97,20 @@ def test_earlier_run_of_a_job_that_runs_again() -> None:
     assert new not in account.registry.active()
 
 
+def test_end_that_nobody_was_told_of() -> None:
+    """A failure whose notice was lost is told after all, once."""
+    account, device, old, _ = rotating()
+    account.disturb(failing("notices.tell"))
+    device.end("FAILED", certificateId=old, reason="probe-refused")
+    assert device.dead_letters
+    account.disturb()
+    end_unheard(account, "FAILED", reason="probe-refused")
+    account.clock.sleep(2 * HOUR)
+    assert said(look(account)) == [("unfinished", THING, "repaired")]
+    assert [one["reason"] for one in account.notices.told] == ["probe-refused"]
+    assert look(account).findings == []
+
+
 def test_what_is_young_is_left_alone() -> None:
     """An event may be on its way for a while: neither the job's end nor its start is old yet."""
     account, _, old, new = rotating(committed=True)
@@ -362,7 +376,7 @@ def test_stray() -> None:
     account.disturb()
     record = record_of(account)
     assert record.state is State.RETIRING
-    account.records.write(record.finished(account.clock.now()))
+    account.records.write(replace(record.finished(account.clock.now()), told=True))
     account.clock.sleep(2 * HOUR)
     assert said(look(account)) == [("stray", THING, "repaired")]
     kept = {account.old, foreign.rpartition("/")[2], used.rpartition("/")[2]}

@@ -131,7 +131,7 @@ def test_call_that_fails_for_good(made: Made, call: str, how: str) -> None:
     for _ in range(3):
         assert run(account)
         assert account.registry.certificates[arn(used)].is_active
-        account.clock.sleep(HOUR / 2)
+        account.clock.sleep(2 * HOUR)
     account.disturb()
     account.clock.sleep(2 * HOUR)
     run(account)
