@@ -16,24 +16,20 @@ from rotation_cloud.findings import Kind
 from rotation_cloud.fleet import near
 from rotation_cloud.heartbeat import Heartbeat
 from rotation_cloud.ports import NotFound
-from rotation_cloud.records import State
 from rotation_protocol.jobs import ROTATE
 
 
 def examine(case: Case, auto_rotate_days: int) -> None:
-    """``auto_rotate_days`` before its deadline a certificate is replaced.
+    """``auto_rotate_days`` before its deadline a certificate is replaced; 0: never.
 
     Raises AwsError and RecordChanged: then it was not looked at to the end.
     """
-    tried = case.repairs.tried
-    for record in case.records:
-        if record.state is State.DONE:
-            overdue.review_told(case, record)
-            leftovers.review(case, record)
-        else:
-            overdue.review(case, record)
-    if case.repairs.tried > tried:
-        case.read()
+    for review in (overdue.review, leftovers.review):
+        tried = case.repairs.tried
+        for record in case.records:
+            review(case, record)
+        if case.repairs.tried > tried:
+            case.read()
     heard = case.heartbeat
     is_silent = heard is not None and heard.is_silent(case.now)
     if case.is_under_way and not is_silent:
@@ -102,7 +98,7 @@ def _due(case: Case, auto_rotate_days: int) -> None:
         return
     used = heard.certificate_id
     detail = f"its deadline is {text(heard.deadline)}, and no rotation is under way"
-    if days >= auto_rotate_days or not used:
+    if not auto_rotate_days or days >= auto_rotate_days or not used:
         case.repairs.leave(Kind.DUE, case.thing, detail, certificate_id=used)
         return
     case.repairs.repair(

@@ -22,7 +22,7 @@ _MOST_COMPARED = 200
 
 def review(case: Case, record: Record) -> None:
     """Of a record that is done. Raises AwsError, RecordChanged."""
-    if not is_settled(record, case.now):
+    if record.state is not State.DONE or not is_settled(record, case.now):
         return
     if record.unsure and not case.is_under_way:
         _look_for_strays(case, record)

@@ -19,8 +19,11 @@ _STALLED = 48 * 3600
 
 
 def review(case: Case, record: Record) -> None:
-    """Of a record that is not done. Raises AwsError."""
+    """Raises AwsError."""
     is_young = case.now - record.started <= PATIENCE
+    if record.state is State.DONE:
+        _told(case, record)
+        return
     if record.is_leased(case.now):
         return
     if record.state is not State.RETIRING and (is_young or _is_running(case, record)):
@@ -95,8 +98,8 @@ def _ended(case: Case, record: Record) -> None:
     case.left_one = earlier_left or not is_finished
 
 
-def review_told(case: Case, record: Record) -> None:
-    """Of a record that is done: whether whoever is to hear of its end has. Raises AwsError."""
+def _told(case: Case, record: Record) -> None:
+    """It is done: has whoever is to hear of its end heard?"""
     if record.told or not is_settled(record, case.now):
         return
     ended = _as_heard(record, _outcome(case, record))

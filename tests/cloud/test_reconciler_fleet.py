@@ -102,6 +102,7 @@ def test_silent_device_is_not_rotated() -> None:
         (-1, 30, [("due", THING, "repaired")]),
         (29, 0, []),
         (6, 0, [("due", THING, "left")]),
+        (-1, 0, [("due", THING, "left")]),
         (6, 3, [("due", THING, "left")]),
         (2, 3, [("due", THING, "repaired")]),
     ],
