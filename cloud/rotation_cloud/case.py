@@ -83,7 +83,15 @@ class Case:
             is_open = other.state is not State.DONE and other.job_id != record.job_id
             if is_open and goes in (other.old, other.new):
                 return f"the rotation of job {other.job_id} counts on it"
+        if goes == record.new and self._others_of(record.new_arn):
+            return "another thing has it too"  # of the old one finish.py takes care
         return "" if stays is None else self._why_not_without(record, stays)
+
+    def _others_of(self, arn: str) -> Sequence[str]:
+        try:
+            return [one for one in self.cloud.registry.things(arn) if one != self.thing]
+        except NotFound:
+            return []
 
     def _why_not_without(self, record: Record, stays: str) -> str:
         try:

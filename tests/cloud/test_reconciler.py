@@ -183,6 +183,17 @@ def test_earlier_rotation_that_was_left_holds_the_later_one() -> None:
     assert account.registry.active() == {old, first, second}
 
 
+def test_never_what_another_thing_has_too() -> None:
+    """A new certificate that somebody gave to another thing as well is not removed."""
+    account, _, old, new = rotating()
+    account.registry.certificates[arn(new)].things["press-8"] = SHARED
+    end_unheard(account, "TIMED_OUT")
+    account.clock.sleep(2 * HOUR)
+    finding = only(look(account))
+    assert (finding.result.value, "another thing" in finding.detail) == ("left", True)
+    assert account.registry.active() == {old, new}
+
+
 def test_retiring_that_stopped_half_way() -> None:
     """A clean-up that failed until its event was given up goes on."""
     account, device, _, new = rotating(committed=True)
