@@ -1,6 +1,6 @@
 """The backend as the template deploys it, in the lab's account.
 
-Tables and topics are made in moto, job-execution events are switched on, rules listen at
+Tables and topics are made in moto, the custom resources by their functions, rules listen at
 IoT Core, and their functions run in this process. What the functions publish to SNS is
 recorded as ``notification`` (source ``cloud``).
 """
@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from lab.cloud.aws_calls import AwsCalls, Fault, Lost
+from lab.cloud.custom_resources import make_custom_resources
 from lab.cloud.functions import Functions, short_delay
 from lab.cloud.rules import Rules
 from lab.cloud.template import TEMPLATE, Template
@@ -86,6 +87,9 @@ class Backend:
                     retry_delay=self._retry_delay,
                 )
             )
+            make_custom_resources(
+                self._template.custom_resources(), self._functions.invoke, self._timeline
+            )
             rules = Rules(
                 self._iot_core, self._timeline, self._template.rules(), self._functions.invoke
             )
@@ -131,6 +135,14 @@ class Backend:
         """Invoke a function, by its logical id, as its schedule or an operator would."""
         self._functions.invoke(function, event)
 
+    def tick(self, function: str) -> None:
+        """The time of the function's schedule has come."""
+        self.invoke(function, self._template.scheduled(function))
+
+    def call(self, function: str, event: Any) -> Any:
+        """Invoke a function and wait for its answer, as ``aws lambda invoke`` does."""
+        return self._functions.call(function, event)
+
     def idle(self, timeout: float = 30.0) -> None:
         """Wait until the rules have seen all that was published, and nothing runs any more.
 
@@ -158,7 +170,6 @@ class Backend:
         iot = self._account.client("iot")
         for job_template in self._template.job_templates():
             iot.create_job_template(**_as_in_the_api(job_template))
-        iot.update_event_configurations(eventConfigurations={"JOB_EXECUTION": {"Enabled": True}})
 
     def _called(self, service: str, operation: str, parameters: Mapping[str, Any]) -> None:
         if (service, operation) == ("sns", "Publish"):

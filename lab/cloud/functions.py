@@ -119,6 +119,14 @@ class Functions:
             self._running += 1
         self._submit(invocation, 1)
 
+    def call(self, name: str, event: Any) -> Any:
+        """Invoke a function and wait for its answer, as an operator does: no retries.
+
+        Not from the loop. Raises what the handler raises.
+        """
+        invocation = _Invocation(self._functions[name], json.dumps(event), str(uuid.uuid4()))
+        return json.loads(json.dumps(self._call(invocation, 1)))
+
     def idle(self, timeout: float = 30.0) -> None:
         """Wait until nothing is running, in line or to be retried. Raises TimeoutError."""
         with self._changed:
@@ -134,13 +142,13 @@ class Functions:
             future = self._pool.submit(self._call, invocation, attempt)
         future.add_done_callback(functools.partial(self._ended, invocation, attempt))
 
-    def _call(self, invocation: _Invocation, attempt: int) -> None:
+    def _call(self, invocation: _Invocation, attempt: int) -> Any:
         function = invocation.function
         self._record("function-invoked", invocation, attempt=attempt)
         context = Context(function.name, invocation.request_id, time.monotonic() + function.timeout)
-        self._handlers[function.name](json.loads(invocation.event), context)
+        return self._handlers[function.name](json.loads(invocation.event), context)
 
-    def _ended(self, invocation: _Invocation, attempt: int, future: Future[None]) -> None:
+    def _ended(self, invocation: _Invocation, attempt: int, future: Future[Any]) -> None:
         if future.cancelled():
             return
         error = future.exception()

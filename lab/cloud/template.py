@@ -9,6 +9,7 @@ called, where the template leaves that to CloudFormation, is ``<stack>-<logical 
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,7 +18,7 @@ from typing import Any
 from lab.cloud.intrinsics import Resolver, TemplateError, load
 from lab.cloud.rules import Rule
 
-__all__ = ["Function", "Template", "TemplateError"]
+__all__ = ["CustomResource", "Function", "Template", "TemplateError"]
 
 STACK = "certkeeper"
 TEMPLATE = Path(__file__).parents[2] / "cloud" / "template.yaml"
@@ -51,6 +52,16 @@ class Function:
     environment: Mapping[str, str]
     timeout: int
     retries: int
+
+
+@dataclass(frozen=True)
+class CustomResource:
+    """A resource that the function of this logical id makes, updates and removes."""
+
+    name: str  # logical id
+    kind: str
+    properties: Mapping[str, Any]
+    function: str
 
 
 class Template:
@@ -117,12 +128,33 @@ class Template:
         """The resolved properties of each job template, its id among them."""
         return self._described("AWS::IoT::JobTemplate", "JobTemplateId")
 
+    def custom_resources(self) -> list[CustomResource]:
+        """The resources that functions make for CloudFormation, in the template's order."""
+        found = []
+        for name, resource in self._resources.items():
+            if not resource["Type"].startswith("Custom::") or not self._is_deployed(resource):
+                continue
+            properties = self._resolver.resolve(resource["Properties"])
+            function = self._by_arn(str(properties["ServiceToken"]))
+            found.append(CustomResource(name, resource["Type"], properties, function))
+        return found
+
+    def scheduled(self, function: str) -> Any:
+        """The event that a function's one schedule gives it. TemplateError if it has none."""
+        events = dict(self._of_type(_FUNCTION))[function].get("Events", {}).values()
+        for described in events:
+            if described["Type"] == "Schedule":
+                return json.loads(self._resolver.resolve(described["Properties"])["Input"])
+        raise TemplateError(f"{function} has no schedule")
+
     # --- within
+
+    def _is_deployed(self, resource: Mapping[str, Any]) -> bool:
+        return "Condition" not in resource or self._resolver.holds(resource["Condition"])
 
     def _of_type(self, kind: str) -> Iterator[tuple[str, dict[str, Any]]]:
         for name, resource in self._resources.items():
-            deployed = "Condition" not in resource or self._resolver.holds(resource["Condition"])
-            if resource["Type"] == kind and deployed:
+            if resource["Type"] == kind and self._is_deployed(resource):
                 yield name, resource.get("Properties", {})
 
     def _described(self, kind: str, name_property: str) -> list[dict[str, Any]]:

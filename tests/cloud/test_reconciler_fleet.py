@@ -183,7 +183,7 @@ def test_job_events_are_switched_on_again() -> None:
     account = at_rest()
     account.job_events.on = False
     assert said(look(account, dry_run=True)) == [("job-events-off", "", "would-be-repaired")]
-    assert not account.job_events.on
+    assert account.job_events.are_on() is False
     assert said(look(account)) == [("job-events-off", "", "repaired")]
     assert account.job_events.on
     assert [one.activity.value for one in account.audit.events] == ["job-events-switched-on"]
