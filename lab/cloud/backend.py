@@ -8,6 +8,7 @@ recorded as ``notification`` (source ``cloud``).
 from __future__ import annotations
 
 import logging
+import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
@@ -68,6 +69,7 @@ class Backend:
             parameters, path=template, region=account.region, account_id=account.account_id
         )
         self._calls = AwsCalls(self._called)
+        self._ahead = 0.0
         self._closing = ExitStack()
         self._functions: Functions
 
@@ -79,6 +81,7 @@ class Backend:
             aws.forget_clients()
             opened.callback(aws.forget_clients)
             opened.enter_context(_log_to(self._timeline))
+            opened.enter_context(_clock_of_functions(lambda: time.time() + self._ahead))
             self._functions = opened.enter_context(
                 Functions(
                     self._template.functions(),
@@ -135,6 +138,10 @@ class Backend:
         """Invoke a function, by its logical id, as its schedule or an operator would."""
         self._functions.invoke(function, event)
 
+    def pass_time(self, seconds: float) -> None:
+        """From now on it is so much later for the functions, and for nobody else."""
+        self._ahead += seconds
+
     def tick(self, function: str) -> None:
         """The time of the function's schedule has come."""
         self.invoke(function, self._template.scheduled(function))
@@ -180,6 +187,16 @@ class Backend:
                 subject=parameters.get("Subject"),
                 message=parameters.get("Message"),
             )
+
+
+@contextmanager
+def _clock_of_functions(now: Callable[[], float]) -> Iterator[None]:
+    before = aws.SystemClock.now
+    aws.SystemClock.now = lambda _: now()  # type: ignore[method-assign]
+    try:
+        yield
+    finally:
+        aws.SystemClock.now = before  # type: ignore[method-assign]
 
 
 class _TimelineHandler(logging.Handler):

@@ -1,0 +1,162 @@
+"""Reconciler: what lost events and broken clean-ups leave is found and finished, and no more."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from lab.scenarios.endings import FIRST, hold
+from lab.scenarios.scenario import require, scenario
+from lab.scenarios.stage import THING, Stage
+
+RECONCILER = "Reconciler"
+
+HOUR = 3600.0
+_FUNCTION = "ReconcileFunction"
+
+
+def _switch_job_events(stage: Stage, on: bool) -> None:
+    iot = stage.lab.account.client("iot")
+    iot.update_event_configurations(eventConfigurations={"JOB_EXECUTION": {"Enabled": on}})
+
+
+def _job_events_are_on(stage: Stage) -> bool:
+    found = stage.lab.account.client("iot").describe_event_configurations()
+    return bool(found["eventConfigurations"]["JOB_EXECUTION"]["Enabled"])
+
+
+def _daily_run(stage: Stage) -> None:
+    """The schedule's event, hours later: what is young is left alone."""
+    stage.wait_for_idle()
+    stage.backend.pass_time(2 * HOUR)
+    stage.backend.tick(_FUNCTION)
+    stage.backend.idle()
+
+
+def _told(stage: Stage) -> dict[str, str]:
+    """The last message to people."""
+    message: dict[str, str] = json.loads(str(stage.notifications()[-1].details["message"]))
+    return message
+
+
+def _require_counts(report: Mapping[str, Any], expected: Mapping[str, int]) -> None:
+    require(report["counts"] == expected, f"found were {report['counts']}, not {expected}")
+
+
+@scenario(RECONCILER)
+def job_events_off(stage: Stage) -> None:
+    """Somebody switches job-execution events off: a rotation is finished all the same, and they
+    are on again."""
+    stage.start()
+    _switch_job_events(stage, False)
+    job = stage.rotate()
+    stage.wait_for_idle()
+    matched = stage.timeline.find("rule-matched", source="rules", function="FinishFunction")
+    require(not matched, "an event came all the same")
+    require(len(stage.active_certificates()) == 2, "nothing was left over")
+    _daily_run(stage)
+    stage.verdict(rotated=True, job=job, told=1)
+    told = _told(stage)
+    require("unfinished, repaired" in told[THING], f"people read {told}")
+    require("job-events-off, repaired" in told["the account"], f"people read {told}")
+    require(_job_events_are_on(stage), "job-execution events are off still")
+    stage.backend.tick(_FUNCTION)
+    stage.backend.idle()
+    stage.verdict(rotated=True, job=stage.rotate(), told=1)
+
+
+@scenario(RECONCILER)
+def job_events_off_and_cancelled(stage: Stage) -> None:
+    """The same for a rotation that is cancelled: the new certificate goes, and its end is told."""
+    stage.start()
+    _switch_job_events(stage, False)
+    let_go_on = hold(stage, "proving")
+    stage.cancel_execution(FIRST)
+    let_go_on()
+    stage.wait_for_line("rotation-failed ")
+    stage.wait_for_idle()
+    require(len(stage.active_certificates()) == 2, "nothing was left over")
+    _daily_run(stage)
+    stage.verdict(rotated=False, job=FIRST, status="canceled", told=2)
+
+
+@scenario(RECONCILER)
+def clean_up_given_up(stage: Stage) -> None:
+    """A clean-up fails until its event is a dead letter, and nobody redrives it: a dry run says
+    what would be done, the next run does it."""
+    stage.start()
+    stage.backend.aws_fault = lambda _, operation, __: (
+        "InternalFailureException" if operation == "DeleteCertificate" else None
+    )
+    job = stage.rotate()
+    stage.timeline.wait_for("dead-letter", source="lambda", timeout=60)
+    stage.wait_for_idle()
+    stage.backend.aws_fault = lambda *_: None
+    stage.backend.pass_time(2 * HOUR)
+    before = stage.backend.aws_calls["iot", "DeleteCertificate"]
+    dry = stage.backend.call(_FUNCTION, {"dryRun": True})
+    _require_counts(dry, {"unfinished would-be-repaired": 1})
+    require(stage.backend.aws_calls["iot", "DeleteCertificate"] == before, "it was no dry run")
+    report = stage.backend.call(_FUNCTION, {"thing": THING})
+    _require_counts(report, {"unfinished repaired": 1})
+    _require_counts(stage.backend.call(_FUNCTION, {}), {})
+    stage.verdict(rotated=True, job=job, told=len(stage.notifications()))
+
+
+@scenario(RECONCILER)
+def creation_given_up(stage: Stage) -> None:
+    """AWS fails in a creation and in its undoing, and the power goes: what was made is taken back
+    while the job waits, and the device gets another one when it is back."""
+    stage.start()
+    stage.backend.aws_fault = lambda _, operation, __: (
+        "InternalFailureException"
+        if operation in ("AttachThingPrincipal", "UpdateCertificate")
+        else None
+    )
+    job = stage.create_job()
+    stage.timeline.wait_for("notification", source="cloud", timeout=60)
+    stage.device.power_off()
+    stage.backend.idle()
+    stage.backend.aws_fault = lambda *_: None
+    require(len(stage.active_certificates()) == 2, "nothing was left over")
+    _require_counts(stage.backend.call(_FUNCTION, {}), {})
+    stage.backend.pass_time(2 * HOUR)
+    report = stage.backend.call(_FUNCTION, {})
+    _require_counts(report, {"half-made repaired": 1})
+    active = stage.active_certificates()
+    require(active == {stage.old.certificate_id}, f"ACTIVE are {active}")
+    stage.device.start()
+    stage.wait_for_end(job, "succeeded", timeout=120)
+    stage.verdict(rotated=True, job=job, told=len(stage.notifications()))
+
+
+@scenario(RECONCILER)
+def in_the_midst_of_a_rotation(stage: Stage) -> None:
+    """The reconciler looks at every phase of a rotation, and hours late: it finds nothing."""
+    stage.start()
+    job = stage.create_job()
+    for phase in ("requesting", "staged", "probing", "proving", "committing", "committed"):
+        stage.wait_for_phase(phase)
+        stage.backend.pass_time(HOUR)
+        _require_counts(stage.backend.call(_FUNCTION, {}), {})
+    stage.wait_for_end(job, "succeeded")
+    stage.verdict(rotated=True, job=job)
+
+
+@scenario(RECONCILER)
+def second_certificate_by_hand(stage: Stage) -> None:
+    """An operator attaches another certificate: people are told of it, and it is not touched."""
+    iot = stage.lab.account.client("iot")
+    stage.start()
+    job = stage.rotate()
+    stage.verdict(rotated=True, job=job)
+    other = iot.create_keys_and_certificate(setAsActive=True)
+    iot.attach_thing_principal(thingName=THING, principal=other["certificateArn"])
+    _daily_run(stage)
+    told = _told(stage)
+    require("two-certificates, left" in told[THING], f"people read {told}")
+    require(other["certificateId"] in told[THING], "the certificate is not named")
+    attached = stage.certificates_in_account()
+    kept = {other["certificateId"]: "ACTIVE", stage.certificate_on_disk(): "ACTIVE"}
+    require(attached == kept, f"attached are {attached}")
