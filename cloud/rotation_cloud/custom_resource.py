@@ -1,8 +1,8 @@
 """A custom resource's side of CloudFormation's protocol: a request, and exactly one answer.
 
 CloudFormation waits for the answer at a presigned URL, so there must be one whatever happens.
-The two libraries for it (crhelper, custom-resource-helper) bring polling and helpers for long
-work; what is needed here is shorter than their use.
+The usual library for it, crhelper, brings polling for long work and permissions that go with
+it; what is needed here is shorter than its use.
 https://docs.aws.amazon.com/AWSCloudFormation/latest/UserGuide/crpg-ref.html
 """
 
