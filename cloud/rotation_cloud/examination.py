@@ -37,12 +37,15 @@ def examine(case: Case, auto_rotate_days: int) -> None:
     try:
         attached = case.cloud.registry.principals(case.thing)
     except NotFound:
+        leftovers.review_orphans(case, ())
         _thing_is_gone(case)
         return
     if heard is not None and is_silent:
         _silent(case, heard)
     if not case.is_under_way:
-        is_usable = _certificates(case, [arn.partition(":cert/")[2] for arn in attached])
+        ids = [arn.partition(":cert/")[2] for arn in attached]
+        leftovers.review_orphans(case, ids)
+        is_usable = _certificates(case, ids)
         if is_usable and not is_silent:
             _due(case, auto_rotate_days)
 

@@ -17,6 +17,7 @@ class Kind(StrEnum):
     HALF_MADE = "half-made"  # a creation stopped, and left a certificate
     LEFTOVER = "leftover"  # a finished rotation decided against it, and it is still ACTIVE
     STRAY = "stray"  # issued, its name lost before anybody noted it
+    ORPHAN = "orphan"  # issued, kept by its rotation, and attached to nothing any more
     DUE = "due"  # near its deadline, and no rotation under way
     THING_GONE = "thing-gone"  # a device is remembered whose thing was deleted
     STALLED = "stalled"  # a rotation that does not come to its end
@@ -44,6 +45,8 @@ ADVICE: Mapping[Kind, str] = {
     "the other one.",
     Kind.LEFTOVER: "If no device uses it, deactivate and delete it.",
     Kind.STRAY: "If no device uses it, deactivate and delete it.",
+    Kind.ORPHAN: "If its thing was taken out of service, deactivate and delete the certificate: "
+    "until then whoever has its key may connect.",
     Kind.DUE: "Rotate the device now (docs/operations.md, Rotate one device), or set "
     "AutoRotateBelowDays.",
     Kind.THING_GONE: "Nothing, if the thing was deleted on purpose.",

@@ -6,6 +6,7 @@ lost and nobody ever knew it: those are found by their key.
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import replace
 
 from rotation_cloud.case import ACTIVE, Case, text
@@ -29,6 +30,32 @@ def review(case: Case, record: Record) -> None:
     goes = gone(record)
     if goes is not None and _should_be_gone(case, record, goes):
         _leftover(case, record, goes)
+
+
+def review_orphans(case: Case, attached: Collection[str]) -> None:
+    """Certificates that were kept, and are attached to nothing. Raises AwsError.
+
+    ``attached`` are the ids of the thing's own.
+    """
+    for record in case.records:
+        used = kept(record) if record.state is State.DONE else None
+        if used is None or used in attached or not _is_ours_still(case, record, used):
+            continue
+        if not case.cloud.registry.things(f"{record.account_arn}:cert/{used}"):
+            case.repairs.leave(
+                Kind.ORPHAN,
+                case.thing,
+                "the device's own since its rotation, and attached to nothing now",
+                job_id=record.job_id,
+                certificate_id=used,
+            )
+
+
+def _is_ours_still(case: Case, record: Record, certificate_id: str) -> bool:
+    if certificate_id not in case.fleet.issued or not case.fleet.is_active(certificate_id):
+        return False
+    is_last_word = case.fleet.is_last_named_by(record, certificate_id)
+    return is_last_word and case.status(certificate_id) == ACTIVE
 
 
 def _should_be_gone(case: Case, record: Record, goes: str) -> bool:

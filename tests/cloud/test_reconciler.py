@@ -375,6 +375,23 @@ def test_leftover_that_a_later_rotation_uses() -> None:
     assert account.registry.active() == {old, new}
 
 
+@pytest.mark.parametrize("how", ["thing deleted", "detached"])
+def test_orphan(how: str) -> None:
+    """What the device was given, ACTIVE and attached to nothing: told, and not touched."""
+    account, device, _, new = rotating(committed=True)
+    device.end("SUCCEEDED")
+    account.registry.certificates[arn(new)].things.clear()
+    if how == "thing deleted":
+        account.registry.deleted_things.add(THING)
+    account.clock.sleep(2 * HOUR)
+    finding = only(look(account))
+    assert (finding.kind.value, finding.result.value) == ("orphan", "left")
+    assert finding.certificate_id == new
+    assert account.registry.active() == {new}
+    account.registry.certificates[arn(new)].things["press-8"] = SHARED
+    assert look(account).findings == []
+
+
 def test_stray() -> None:
     """A certificate whose name was lost for good is found by its key, and nothing else goes."""
     account = half_made(State.UNDOING, in_doubt=True)
