@@ -74,7 +74,7 @@ class Case:
         ``since``: what the device said after that counts. ``stays`` is None if the one that goes
         is attached to nothing.
         """
-        if goes is None or self.status(goes) != ACTIVE:
+        if goes is None or not self.status(goes):
             return ""  # nothing is taken from anybody
         heard = self.heartbeat
         if heard is not None and heard.certificate_id == goes and heard.last_seen > since:

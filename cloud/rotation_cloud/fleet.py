@@ -121,7 +121,7 @@ class Fleet:
     def _record_looks_wrong(self, record: Record, now: float) -> bool:
         if record.state is State.DONE:
             is_open = record.unsure or not record.told or self.is_active(gone(record))
-            return is_settled(record, now) and (is_open or not self._is_kept_active(record))
+            return (is_open and is_settled(record, now)) or not self._is_kept_active(record)
         if record.state in (State.ISSUED, State.COMMITTED) and not self.is_active(record.new):
             return True
         return now - record.started > PATIENCE and not record.is_leased(now)

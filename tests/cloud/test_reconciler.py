@@ -136,6 +136,18 @@ def test_device_that_says_otherwise(committed: bool) -> None:
     assert account.registry.active() == {old, new}
 
 
+def test_device_that_says_otherwise_and_is_shut_out() -> None:
+    """Also an INACTIVE certificate is not removed if the device says that it uses it: whoever
+    switched it off may switch it on again."""
+    account, _, old, new = rotating()
+    end_unheard(account, "TIMED_OUT")
+    account.registry.certificates[arn(new)].is_active = False
+    account.clock.sleep(2 * HOUR)
+    heard(account, new)
+    assert ("unfinished", THING, "left") in said(look(account))
+    assert set(account.registry.certificates) == {arn(old), arn(new)}
+
+
 def test_old_word_of_the_device_does_not_count() -> None:
     """What the device said before its rotation ended is overtaken by that end."""
     account, _, old, new = rotating(committed=True)
@@ -390,6 +402,105 @@ def test_orphan(how: str) -> None:
     assert account.registry.active() == {new}
     account.registry.certificates[arn(new)].things["press-8"] = SHARED
     assert look(account).findings == []
+
+
+def test_what_was_finished_just_now_is_left_alone() -> None:
+    """The list of certificates may lag behind a rotation's end."""
+    account, _, old, new = finished(Which.NEW)
+    record = record_of(account)
+    just_now = record.finished(account.clock.now() - HOUR / 2)
+    account.records.write(replace(just_now, version=record.version))
+    assert said(look(account)) == [("two-certificates", THING, "left")]
+    assert account.registry.active() == {old, new}
+
+
+def test_leftover_behind_a_rotation_that_was_left() -> None:
+    """finish.py finishes what is earlier: so nothing is while an earlier rotation was left."""
+    account, _, old, new = finished(Which.NEW)
+    stuck = account.registry.add("stuck")
+    record = record_of(account)
+    account.records.write(
+        replace(
+            record,
+            job_id="job-0",
+            state=State.COMMITTED,
+            retire=None,
+            old=stuck,
+            new="f" * 64,  # gone, so that it is left
+            started=record.started - 1,
+            version=0,
+        )
+    )
+    assert [result for _, _, result in said(look(account))] == ["left", "left"]
+    assert {old, new, stuck} == account.registry.active()
+
+
+def test_certificate_given_by_hand() -> None:
+    """A device that never spoke, and was given another certificate by hand, is in order."""
+    account, device, _, new = rotating(committed=True)
+    device.end("SUCCEEDED")
+    account.registry.add("by hand")
+    del account.registry.certificates[arn(new)]
+    account.clock.sleep(2 * HOUR)
+    assert look(account).findings == []
+
+
+def with_a_stray(key: str = "") -> tuple[Account, str]:
+    """A finished rotation that is unsure, and a certificate with the key that was asked for (or
+    this one), attached to nothing."""
+    account, device, _, _ = rotating(committed=True)
+    device.end("SUCCEEDED")
+    record = record_of(account)
+    account.records.write(replace(record, unsure=True, told=True, superseded=("earlier key",)))
+    account.clock.sleep(60)
+    made = account.registry.register(key or record.public_key)
+    account.clock.sleep(2 * HOUR)
+    return account, made
+
+
+@pytest.mark.parametrize("key", ["", "earlier key"])
+def test_stray_of_a_key_that_was_given_up(key: str) -> None:
+    """The keys that a device asked for before are looked for as well."""
+    account, made = with_a_stray(key)
+    assert said(look(account)) == [("stray", THING, "repaired")]
+    assert made not in account.registry.certificates
+
+
+@pytest.mark.parametrize("created", ["long before", "long after", "just now"])
+def test_stray_of_another_time(created: str) -> None:
+    """A certificate that was not made then, or may be on its way, is none."""
+    account, made = with_a_stray()
+    now = account.clock.now()
+    times = {"long before": now - 3 * HOUR, "long after": now + 2 * DAY, "just now": now - 60}
+    account.registry.certificates[made].created = times[created]
+    if created == "long after":
+        account.clock.sleep(3 * DAY)
+    assert look(account).findings == []
+    assert made in account.registry.certificates
+
+
+def test_stray_while_a_rotation_is_under_way() -> None:
+    """A later rotation may ask with the same key: until it is over nothing is looked for."""
+    account, made = with_a_stray()
+    running = replace(record_of(account), job_id="job-2", state=State.ISSUED, version=0)
+    account.records.write(replace(running, unsure=False, started=int(account.clock.now())))
+    account.jobs.executions[THING, "job-2"] = RUNNING
+    assert look(account).findings == []
+    assert made in account.registry.certificates
+
+
+def test_too_many_strangers() -> None:
+    """Among more unknown certificates than can be compared it may be any: people are told."""
+    account, made = with_a_stray()
+    when = account.registry.certificates[made].created
+    for number in range(300):
+        other = account.registry.register(f"another key {number}")
+        account.registry.certificates[other].created = when - 1
+    finding = only(look(account))
+    assert (finding.kind.value, finding.result.value) == ("stray", "left")
+    assert "301" in finding.detail
+    assert record_of(account).unsure
+    assert account.calls.count("census.public_key") == 200
 
 
 def test_stray() -> None:

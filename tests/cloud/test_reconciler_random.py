@@ -14,6 +14,8 @@ from dataclasses import dataclass, field
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from rotation_cloud.findings import Kind
+from rotation_cloud.fleet import Fleet
 from rotation_cloud.ports import Execution, Outcome
 from rotation_cloud.records import KEPT_SECONDS, Record, State, Which
 from rotation_protocol.jobs import ROTATE
@@ -185,6 +187,20 @@ def test_second_run_finds_nothing_to_do(world: World) -> None:
     assert {(one.kind, one.job_id) for one in second.findings} <= {
         (one.kind, one.job_id) for one in first.findings
     }
+
+
+#: What only a look at the thing itself can tell.
+UNSEEN = {Kind.TWO_CERTIFICATES, Kind.ORPHAN, Kind.THING_GONE}
+
+
+@settings(max_examples=400, deadline=None)
+@given(worlds())
+def test_what_is_wrong_looks_wrong(world: World) -> None:
+    """In a large fleet a thing is looked at if it looks wrong: so whatever is wrong does."""
+    account = world.account
+    looks_wrong = Fleet.seen(account.cloud).looks_wrong(THING, NOW, 30)
+    found = look(account, dry_run=True, auto_rotate_days=30).findings
+    assert looks_wrong or {one.kind for one in found} <= UNSEEN
 
 
 @settings(max_examples=200, deadline=None)
