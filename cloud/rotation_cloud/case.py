@@ -68,6 +68,11 @@ class Case:
             return heard.certificate_id
         return None if last is None else kept(last)
 
+    @property
+    def why_not_finish(self) -> str:
+        """Why no rotation may be finished now: finish.py goes on with those before it."""
+        return "an earlier rotation of the thing was left" if self.left_one else ""
+
     def why_not(self, record: Record, goes: str | None, stays: str | None, since: float) -> str:
         """Why the one certificate may not go in favour of the other; empty if it may.
 
@@ -80,8 +85,9 @@ class Case:
         if heard is not None and heard.certificate_id == goes and heard.last_seen > since:
             return f"the device said at {text(heard.last_seen)} that it uses this one"
         for other in self.records:
-            is_open = other.state is not State.DONE and other.job_id != record.job_id
-            if is_open and goes in (other.old, other.new):
+            # Whoever asks for a certificate proves which one he uses: it is the old one then.
+            needs = (kept(other),) if other.state is State.DONE else (other.old, other.new)
+            if other.job_id != record.job_id and other.started >= record.started and goes in needs:
                 return f"the rotation of job {other.job_id} counts on it"
         if goes == record.new and self._others_of(record.new_arn):
             return "another thing has it too"  # of the old one finish.py takes care

@@ -69,11 +69,10 @@ def _leftover(case: Case, record: Record, goes: str) -> None:
     if any(thing != case.thing for thing in things):
         return  # it is shared, and people were told (finish.py)
     ended_at = finished_at(record)
-    why_not = case.why_not(record, goes, kept(record) if things else None, ended_at)
-    if goes not in case.fleet.issued:
-        why_not = "CertKeeper did not issue it"
-    elif case.left_one and not why_not:
-        why_not = "an earlier rotation of the thing was left"
+    why_not = "CertKeeper did not issue it"
+    if goes in case.fleet.issued:
+        stays = kept(record) if things else None
+        why_not = case.why_not(record, goes, stays, ended_at) or case.why_not_finish
     case.repair_unless(
         why_not,
         Kind.LEFTOVER,

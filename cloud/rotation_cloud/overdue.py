@@ -73,7 +73,8 @@ def _half_made(case: Case, record: Record) -> None:
 
 
 def _ended(case: Case, record: Record) -> None:
-    earlier_left, case.left_one = case.left_one, True
+    earlier_left, why_not_finish = case.left_one, case.why_not_finish
+    case.left_one = True
     outcome = _outcome(case, record)
     if outcome is not None and case.now - outcome.changed <= PATIENCE:
         return
@@ -84,11 +85,8 @@ def _ended(case: Case, record: Record) -> None:
     pair = (record.old, record.new)
     goes, stays = pair if which is Which.OLD else pair[::-1]
     since = record.started if outcome is None else outcome.changed
-    why_not = case.why_not(record, goes, stays, since)
-    if not why_not and earlier_left:
-        why_not = "an earlier rotation of the thing was left"
     is_finished = case.repair_unless(
-        why_not,
+        case.why_not(record, goes, stays, since) or why_not_finish,
         Kind.UNFINISHED,
         f"the job ended ({ended.status}), the {which.value} certificate goes",
         lambda: finish(case.cloud, ended),
@@ -105,7 +103,7 @@ def _told(case: Case, record: Record) -> None:
     ended = _as_heard(record, _outcome(case, record))
     if ended is not None:
         case.repair_unless(
-            "",
+            case.why_not_finish,
             Kind.UNFINISHED,
             f"the job ended ({ended.status}), and nobody was told",
             lambda: finish(case.cloud, ended),

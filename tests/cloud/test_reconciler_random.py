@@ -4,7 +4,7 @@ not CertKeeper's; and a second run finds nothing to do.
 A state is drawn from what can be, not from what the code produces: any record in any state of
 two rotations in a row, with each of its certificates there, INACTIVE, detached, shared or gone.
 What a device uses follows from the record, as the protocol has it; or it does not, and then the
-device has said so since.
+device has shown it since: by what it said, or by asking with it for the next certificate.
 """
 
 from __future__ import annotations
