@@ -26,7 +26,7 @@ def review(case: Case, record: Record) -> None:
     if record.state is not State.DONE or not is_settled(record, case.now):
         return
     if record.unsure and not case.is_under_way:
-        _look_for_strays(case, record)
+        record = _without_strays(case, record)
     goes = gone(record)
     if goes is not None and _should_be_gone(case, record, goes):
         _leftover(case, record, goes)
@@ -89,7 +89,8 @@ def _finish_again(cloud: Cloud, record: Record) -> None:
     finish(cloud, Ended(record.thing, record.job_id, "SUCCEEDED"))
 
 
-def _look_for_strays(case: Case, record: Record) -> None:
+def _without_strays(case: Case, record: Record) -> Record:
+    """The record, which is sure of itself if nothing was left."""
     found = sorted(case.fleet.unknown_of(record, case.now), key=lambda one: one.created)
     keys = {record.public_key, *record.superseded} - {""}
     is_sure = True
@@ -105,7 +106,8 @@ def _look_for_strays(case: Case, record: Record) -> None:
             job_id=record.job_id,
         )
     elif is_sure and not case.repairs.dry_run:
-        case.cloud.records.write(replace(record, unsure=False))
+        return case.cloud.records.write(replace(record, unsure=False))
+    return record
 
 
 def _stray(case: Case, record: Record, one: Listed) -> bool:

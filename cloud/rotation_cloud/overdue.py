@@ -6,12 +6,14 @@ it is about was switched off under its hands.
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from rotation_cloud.case import ACTIVE, Case, text
 from rotation_cloud.findings import Kind
 from rotation_cloud.finish import Ended, finish, which_goes
 from rotation_cloud.fleet import PATIENCE, is_settled
 from rotation_cloud.issuing import take_back
-from rotation_cloud.ports import Outcome
+from rotation_cloud.ports import Cloud, Outcome
 from rotation_cloud.records import Record, State, Which
 
 #: A rotation that takes longer than this, in seconds, is worth a look.
@@ -106,10 +108,17 @@ def _told(case: Case, record: Record) -> None:
             case.why_not_finish,
             Kind.UNFINISHED,
             f"the job ended ({ended.status}), and nobody was told",
-            lambda: finish(case.cloud, ended),
+            lambda: _tell(case.cloud, ended),
             record,
             None,
         )
+
+
+def _tell(cloud: Cloud, ended: Ended) -> None:
+    finish(cloud, ended)
+    record = cloud.records.get(ended.thing, ended.job_id)
+    if record is not None and not record.told:  # of a success nobody need hear
+        cloud.records.write(replace(record, told=True))
 
 
 def _outcome(case: Case, record: Record) -> Outcome | None:

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from rotation_cloud.findings import Kind
@@ -21,6 +21,7 @@ from rotation_cloud.records import KEPT_SECONDS, Record, State, Which
 from rotation_protocol.jobs import ROTATE
 from tests.cloud.account import BASE, SHARED, THING, Account
 from tests.cloud.reconciling import DAY, HOUR, arn, heard, look
+from tests.core.strategies import examples
 
 NOW = 20_000_000
 OTHER = "press-8"
@@ -142,7 +143,7 @@ def worlds(draw: st.DrawFn) -> World:
     return world
 
 
-@settings(max_examples=600, deadline=None)
+@examples(600)
 @given(worlds())
 def test_never_what_is_in_use_nor_what_is_not_ours(world: World) -> None:
     """The certificate in use is as it was, and so is every one that no rotation is about."""
@@ -173,7 +174,7 @@ def _usable(account: Account) -> set[str]:
     return {one.arn for one in found if one.is_active and THING in one.things}
 
 
-@settings(max_examples=300, deadline=None)
+@examples(300)
 @given(worlds())
 def test_second_run_finds_nothing_to_do(world: World) -> None:
     """What was repaired stays repaired: a run after a run repairs nothing, and finds no more."""
@@ -193,7 +194,7 @@ def test_second_run_finds_nothing_to_do(world: World) -> None:
 UNSEEN = {Kind.TWO_CERTIFICATES, Kind.ORPHAN, Kind.THING_GONE}
 
 
-@settings(max_examples=400, deadline=None)
+@examples(400)
 @given(worlds())
 def test_what_is_wrong_looks_wrong(world: World) -> None:
     """In a large fleet a thing is looked at if it looks wrong: so whatever is wrong does."""
@@ -203,7 +204,7 @@ def test_what_is_wrong_looks_wrong(world: World) -> None:
     assert looks_wrong or {one.kind for one in found} <= UNSEEN
 
 
-@settings(max_examples=200, deadline=None)
+@examples(200)
 @given(worlds(), st.integers(0, 3))
 def test_limit_is_kept(world: World, most: int) -> None:
     """Whatever is found, no more is repaired than may be."""
