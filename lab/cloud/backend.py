@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any, Protocol
+from unittest.mock import patch
 
 from lab.cloud.aws_calls import AwsCalls, Fault, Lost
 from lab.cloud.custom_resources import make_custom_resources
@@ -81,7 +82,8 @@ class Backend:
             aws.forget_clients()
             opened.callback(aws.forget_clients)
             opened.enter_context(_log_to(self._timeline))
-            opened.enter_context(_clock_of_functions(lambda: time.time() + self._ahead))
+            now = patch.object(aws.SystemClock, "now", lambda _: time.time() + self._ahead)
+            opened.enter_context(now)
             self._functions = opened.enter_context(
                 Functions(
                     self._template.functions(),
@@ -187,16 +189,6 @@ class Backend:
                 subject=parameters.get("Subject"),
                 message=parameters.get("Message"),
             )
-
-
-@contextmanager
-def _clock_of_functions(now: Callable[[], float]) -> Iterator[None]:
-    before = aws.SystemClock.now
-    aws.SystemClock.now = lambda _: now()  # type: ignore[method-assign]
-    try:
-        yield
-    finally:
-        aws.SystemClock.now = before  # type: ignore[method-assign]
 
 
 class _TimelineHandler(logging.Handler):
