@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 export PYTHONPATH := $(CURDIR)/src:$(CURDIR)/cloud:$(CURDIR)
 
-.PHONY: help demo test scenarios test-py39 lint crash bench lock clean
+.PHONY: help demo test scenarios test-py39 lint crash picture bench lock clean
 
 RUNTIME ?= both
 PYTHON39 ?= python3.9
@@ -33,12 +33,16 @@ lint: $(VENV)/dev ## style and types
 crash: $(VENV)/lab ## kill the component before every call of a rotation, boot, and look (SAMPLE=60: only so many)
 	$(BIN)/python -m lab crash $(if $(SAMPLE),--sample $(SAMPLE))
 
+picture: $(VENV)/dev ## record the picture of a deployment in the README anew
+	@$(BIN)/python -m tests.deployment.picture
+
 bench: $(VENV)/lab ## measure, and print docs/benchmarks.md's table
 	$(BIN)/python -m lab bench
 
 lock: ## pin again what requirements/*.in name (needs uv)
 	uv pip compile -q --generate-hashes --universal --no-header --python-version 3.9.2 requirements/device.in -o requirements/device.txt
 	uv pip compile -q --generate-hashes --universal --no-header --python-version 3.11 requirements/lab.in -o requirements/lab.txt
+	uv pip compile -q --generate-hashes --universal --no-header --python-version 3.11 requirements/deploy.in -o requirements/deploy.txt
 	uv pip compile -q --generate-hashes --universal --no-header --python-version 3.11 requirements/dev.in -o requirements/dev.txt
 
 clean: ## remove what the commands above made

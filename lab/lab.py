@@ -11,6 +11,7 @@ from typing import Any
 
 from lab.account.account import Account, DeviceIdentity
 from lab.account.policies import core_device_policy
+from lab.clock import LabClock
 from lab.cloud.backend import Backend
 from lab.https.credentials import make_role_alias
 from lab.https.data_plane import DataPlane
@@ -30,6 +31,8 @@ class Lab:
 
     def __init__(self, listener: Callable[[Entry], None] | None = None) -> None:
         self.timeline = Timeline(listener)
+        #: The cloud's: of the Jobs service, the workflows and the functions.
+        self.clock = LabClock()
         self._closing = ExitStack()
 
     def __enter__(self) -> Lab:
@@ -40,6 +43,7 @@ class Lab:
             self.account = opened.enter_context(Account(self.timeline))
             make_role_alias(self.account)
             self.jobs = self.account.jobs
+            self.jobs.clock = self.account.state_machines.clock = self.clock
             pair = self._server_pair()
             self.iot_core = IotCore(
                 self.loop,
@@ -76,9 +80,20 @@ class Lab:
         It is removed when the lab closes.
         """
         backend = Backend(
-            self.account, self.iot_core, self.timeline, self.data_plane.url, parameters
+            self.account,
+            self.iot_core,
+            self.timeline,
+            self.data_plane.url,
+            parameters,
+            clock=self.clock,
         )
         return self._closing.enter_context(backend)
+
+    def pass_time(self, seconds: float) -> None:
+        """Let so much time pass in the cloud, at once, and what is due then happen."""
+        self.clock.advance(seconds)
+        self.jobs.expire()
+        self.account.state_machines.run_due()
 
     def core_device(
         self,

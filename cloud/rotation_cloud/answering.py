@@ -49,8 +49,8 @@ def answer_request(cloud: Cloud, event: Mapping[str, Any]) -> None:
     """Serves a message on ``.../request``. Raises AwsError if the event is to come again."""
 
     def decide(asking: Asking) -> bytes | None:
-        job_id = request(cloud, asking)
-        return canonical({} if job_id is None else {"jobId": job_id})
+        request(cloud, asking)
+        return canonical({})
 
     _answer(cloud, event, topics.REQUEST, decide)
 

@@ -21,10 +21,19 @@ from rotation_cloud.bus import EventBridgeAudit, StepFunctions
 from rotation_cloud.census import IotCensus, IotJobEvents, public_key
 from rotation_cloud.issuers import IotIssuer, PrivateCaIssuer
 from rotation_cloud.pace import Pace
-from rotation_cloud.ports import AwsError, Cloud, Execution, Issuer, NotFound, Throttled
+from rotation_cloud.ports import (
+    AwsError,
+    Cloud,
+    Ending,
+    Execution,
+    Issuer,
+    NotFound,
+    Throttled,
+)
 from rotation_cloud.table import DocumentTable, Table
 
 _ATTEMPTS = 3
+_GOES_ON = ("QUEUED", "IN_PROGRESS")
 _STRAY_PAGES, _STRAY_PAGE, _STRAYS = 4, 250, 50
 #: AWS IoT's clock and ours may differ by this much, in seconds.
 _CLOCK_SLACK = 60
@@ -96,6 +105,7 @@ def cloud(environment: Mapping[str, str], iot_per_second: float = 0) -> Cloud:
         census=IotCensus(iot),
         job_events=IotJobEvents(iot),
         clock=clock,
+        grace_seconds=int(environment.get("GRACE_PERIOD_DAYS", "0")) * 24 * 3600,
     )
 
 
@@ -119,6 +129,14 @@ class IotRegistry:
     def policies(self, arn: str) -> Sequence[str]:
         pages = self._pages("list_attached_policies", target=arn)
         return [policy["policyName"] for page in pages for policy in page.get("policies", [])]
+
+    def is_active(self, arn: str) -> bool:
+        try:
+            with translated("DescribeCertificate"):
+                found = self._iot.describe_certificate(certificateId=_id(arn))
+        except NotFound:
+            return False
+        return bool(found["certificateDescription"]["status"] == "ACTIVE")
 
     def stray(self, public_keys: Set[str], since: float) -> Sequence[str]:
         recent = [
@@ -198,7 +216,7 @@ class IotJobs:
         number = int(found.get("executionNumber", 1))
         return Execution(
             status=found["status"],
-            ended=found["status"] not in ("QUEUED", "IN_PROGRESS"),
+            ended=found["status"] not in _GOES_ON,
             operation=_operation(found.get("jobDocument")),
             # The number alone does not tell a job from one of the same id before it.
             identity=f"{number}@{found.get('queuedAt', 0)}",
@@ -215,12 +233,41 @@ class IotJobs:
         try:
             with translated("CreateJob"):
                 self._iot.create_job(
-                    jobId=job_id, targets=[thing_arn], jobTemplateArn=self._template_arn
+                    jobId=job_id,
+                    targets=[thing_arn],
+                    jobTemplateArn=self._template_arn,
+                    # Whoever makes it here tries again by himself.
+                    jobExecutionsRetryConfig={
+                        "criteriaList": [{"failureType": "ALL", "numberOfRetries": 0}]
+                    },
                 )
         except AwsError as error:
             if error_code(error) == "LimitExceededException":  # jobs at a time: it passes
                 raise Throttled(str(error)) from error
             raise
+
+    def cancel(self, thing: str, job_id: str) -> None:
+        try:
+            with translated("CancelJobExecution"):
+                self._iot.cancel_job_execution(jobId=job_id, thingName=thing, force=True)
+        except AwsError as error:
+            if error_code(error) != "InvalidStateTransitionException":  # it has ended
+                raise
+
+    def ending(self, thing: str, job_id: str, number: int | None = None) -> Ending | None:
+        which = {} if number is None else {"executionNumber": number}
+        # Through the control plane: the data plane does not tell of what has ended.
+        with translated("DescribeJobExecution"):
+            found = self._iot.describe_job_execution(jobId=job_id, thingName=thing, **which)
+        execution = found["execution"]
+        if execution["status"] in _GOES_ON:
+            return None
+        return Ending(
+            status=execution["status"],
+            details=execution.get("statusDetails", {}).get("detailsMap", {}),
+            at=execution["lastUpdatedAt"].timestamp(),
+            queued=execution["queuedAt"].timestamp(),
+        )
 
 
 class IotAnswers:

@@ -16,8 +16,9 @@ from datetime import UTC, datetime
 
 from rotation_cloud.documents import INVENTORY
 from rotation_cloud.findings import Kind
-from rotation_cloud.fleet import Fleet, finished_at, kept
+from rotation_cloud.fleet import Fleet, finished_at, gone, kept
 from rotation_cloud.heartbeat import Heartbeat
+from rotation_cloud.in_use import last_heard
 from rotation_cloud.ports import Cloud, NotFound
 from rotation_cloud.records import Record, State
 from rotation_cloud.repairs import Repairs
@@ -68,10 +69,17 @@ class Case:
             return heard.certificate_id
         return None if last is None else kept(last)
 
-    @property
-    def why_not_finish(self) -> str:
-        """Why no rotation may be finished now: finish.py goes on with those before it."""
-        return "an earlier rotation of the thing was left" if self.left_one else ""
+    def why_not_finish(self, record: Record) -> str:
+        """Why finish.py may not be called for it: it goes on with the thing's earlier rotations,
+        and ends their grace periods."""
+        if self.left_one:
+            return "an earlier rotation of the thing was left"
+        for other in self.records:
+            if other.state is State.GRACE and other.started < record.started:
+                why_not = self._why_needed(gone(other), other.ended)
+                if why_not:
+                    return f"of the certificate that goes with job {other.job_id}: {why_not}"
+        return ""
 
     def why_not(self, record: Record, goes: str | None, stays: str | None, since: float) -> str:
         """Why the one certificate may not go in favour of the other; empty if it may.
@@ -81,9 +89,9 @@ class Case:
         """
         if goes is None or not self.status(goes):
             return ""  # nothing is taken from anybody
-        heard = self.heartbeat
-        if heard is not None and heard.certificate_id == goes and heard.last_seen > since:
-            return f"the device said at {text(heard.last_seen)} that it uses this one"
+        needed = self._why_needed(goes, since)
+        if needed:
+            return needed
         for other in self.records:
             # Whoever asks for a certificate proves which one he uses: it is the old one then.
             needs = (kept(other),) if other.state is State.DONE else (other.old, other.new)
@@ -92,6 +100,15 @@ class Case:
         if goes == record.new and self._others_of(record.new_arn):
             return "another thing has it too"  # of the old one finish.py takes care
         return "" if stays is None else self._why_not_without(record, stays)
+
+    def _why_needed(self, certificate_id: str | None, since: float) -> str:
+        """What the device said or showed after that, if it was that it uses this certificate."""
+        said, heard = self.heartbeat, last_heard(self.cloud, self.thing)
+        if said is not None and said.certificate_id == certificate_id and said.last_seen > since:
+            return f"the device said at {text(said.last_seen)} that it uses this one"
+        if heard is not None and heard.certificate_id == certificate_id and heard.at > since:
+            return f"the device was heard with this one at {text(heard.at)}"
+        return ""
 
     def _others_of(self, arn: str) -> Sequence[str]:
         try:

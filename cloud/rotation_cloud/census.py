@@ -14,7 +14,7 @@ from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from rotation_cloud.aws_errors import translated
-from rotation_cloud.ports import Listed, NotFound, Outcome
+from rotation_cloud.ports import Listed, NotFound
 
 #: The largest page: https://docs.aws.amazon.com/iot/latest/apireference/API_ListCertificates.html
 _PAGE = 250
@@ -44,21 +44,6 @@ class IotCensus:
 
     def public_key(self, certificate_id: str) -> str:
         return public_key(self._iot, certificate_id)
-
-    def outcome(self, thing: str, job_id: str, number: int) -> Outcome | None:
-        # Of the control plane: the data plane does not tell of executions that ended.
-        try:
-            with translated("DescribeJobExecution"):
-                found = self._iot.describe_job_execution(
-                    jobId=job_id, thingName=thing, executionNumber=number
-                )["execution"]
-        except NotFound:
-            return None
-        return Outcome(
-            status=found["status"],
-            details=dict(found.get("statusDetails", {}).get("detailsMap", {})),
-            changed=found["lastUpdatedAt"].timestamp(),
-        )
 
 
 class IotJobEvents:

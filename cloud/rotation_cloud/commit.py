@@ -37,7 +37,8 @@ def commit(cloud: Cloud, asking: Asking) -> Committed:
 
 
 def _check(record: Record, principal: str) -> None:
-    if record.state in (State.RETIRING, State.DONE) and not record.ever_committed:
+    ended = (State.GRACE, State.RETIRING, State.DONE)
+    if record.state in ended and not record.keeps_new:
         raise Refusal(RejectionCode.JOB_ENDED, "the job ended before the commit")
     if principal != record.new:
         raise Refusal(

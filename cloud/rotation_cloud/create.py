@@ -15,6 +15,7 @@ from cryptography import x509
 from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
+from rotation_cloud import grace
 from rotation_cloud.asking import Asking, Refusal, attachment_of, check_client_id
 from rotation_cloud.issuing import issue
 from rotation_cloud.ports import Cloud, Execution, RecordChanged
@@ -44,6 +45,8 @@ def create(cloud: Cloud, asking: Asking) -> Issued | None:
             if _is_answered_by(cloud, record, execution, public_key, asking.principal):
                 return Issued(record.certificate_pem, request.job_id)
         try:
+            if record is not None and record.grace_ends and record.state is not State.DONE:
+                record = _grace_ended(cloud, asking, record)
             claimed = _claim(cloud, asking, request, record, execution, public_key)
         except RecordChanged:
             continue
@@ -88,13 +91,24 @@ def _is_answered_by(
         return False
     if record.state is State.ISSUING and record.is_leased(cloud.clock.now()):
         raise Refusal(RejectionCode.BUSY, "a certificate is being made")
+    if record.grace_ends and not same_run:
+        return False
     # What the device uses is never undone; and of an earlier run, the end is yet to come.
-    ended = (State.COMMITTED, State.RETIRING, State.DONE)
+    ended = (State.COMMITTED, State.GRACE, State.RETIRING, State.DONE)
     if record.state in ended or principal == record.new:
         if same_run:
             raise Refusal(RejectionCode.JOB_ENDED, "the job's certificate is in use, or it ended")
         raise Refusal(RejectionCode.BUSY, "an earlier run of the job is being finished")
     return False
+
+
+def _grace_ended(cloud: Cloud, asking: Asking, record: Record) -> Record:
+    """The record of the job's earlier run, whose grace period ends with this request: it shows
+    which certificate the device uses. Raises RecordChanged, Refusal."""
+    attachment_of(cloud, asking)
+    if record.victim == asking.principal:
+        raise Refusal(RejectionCode.BUSY, "the certificate is being retired")
+    return grace.end(cloud, record.proven_by(asking.principal))
 
 
 def _claim(

@@ -11,6 +11,8 @@ from typing import Any
 
 #: The last that is known of a thing, for a fleet's inventory.
 INVENTORY = "#inventory"
+#: Which workflow is just about to make a job for the thing.
+BEGINNING = "#beginning"
 
 
 @dataclass(frozen=True)

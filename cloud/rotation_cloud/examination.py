@@ -12,11 +12,11 @@ from dataclasses import replace
 from rotation_cloud import leftovers, overdue, workflow
 from rotation_cloud.case import ACTIVE, Case, text
 from rotation_cloud.documents import INVENTORY
+from rotation_cloud.due import rotation_under_way
 from rotation_cloud.findings import Kind
 from rotation_cloud.fleet import near
 from rotation_cloud.heartbeat import Heartbeat
 from rotation_cloud.ports import NotFound
-from rotation_protocol.jobs import ROTATE
 
 
 def examine(case: Case, auto_rotate_days: int) -> None:
@@ -25,11 +25,13 @@ def examine(case: Case, auto_rotate_days: int) -> None:
     Raises AwsError and RecordChanged: then it was not looked at to the end.
     """
     for review in (overdue.review, leftovers.review):
-        tried = case.repairs.tried
-        for record in case.records:
-            review(case, record)
-        if case.repairs.tried > tried:
-            case.read()
+        for job_id in [record.job_id for record in case.records]:
+            tried = case.repairs.tried
+            for record in case.records:
+                if record.job_id == job_id:
+                    review(case, record)
+            if case.repairs.tried > tried:
+                case.read()
     heard = case.heartbeat
     is_silent = heard is not None and heard.is_silent(case.now)
     if case.is_under_way and not is_silent:
@@ -97,7 +99,7 @@ def _due(case: Case, auto_rotate_days: int) -> None:
     days = None if heard is None else heard.days_left(case.now)
     if heard is None or days is None or days >= near(auto_rotate_days):
         return
-    if _waits_for_a_rotation(case):
+    if rotation_under_way(case.cloud, case.thing):
         return
     used = heard.certificate_id
     detail = f"its deadline is {text(heard.deadline)}, and no rotation is under way"
@@ -111,11 +113,3 @@ def _due(case: Case, auto_rotate_days: int) -> None:
         lambda: workflow.start(case.cloud, case.thing, used, workflow.Cause.RECONCILER),
         certificate_id=used,
     )
-
-
-def _waits_for_a_rotation(case: Case) -> bool:
-    for job_id in case.cloud.jobs.pending(case.thing):
-        execution = case.cloud.jobs.execution(case.thing, job_id)
-        if execution is not None and not execution.ended and execution.operation == ROTATE:
-            return True
-    return False

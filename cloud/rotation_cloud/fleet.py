@@ -122,6 +122,10 @@ class Fleet:
         if record.state is State.DONE:
             is_open = record.unsure or not record.told or self.is_active(gone(record))
             return (is_open and is_settled(record, now)) or not self._is_kept_active(record)
+        if record.state is State.GRACE:
+            is_over = now > record.grace_ends + PATIENCE
+            is_untold = not record.told and now > record.ended + PATIENCE
+            return is_over or is_untold or not self.is_active(kept(record))
         if record.state in (State.ISSUED, State.COMMITTED) and not self.is_active(record.new):
             return True
         return now - record.started > PATIENCE and not record.is_leased(now)
@@ -152,7 +156,7 @@ def gone(record: Record) -> str | None:
 
 
 def kept(record: Record) -> str | None:
-    """The certificate that a finished rotation has left to the device."""
+    """The certificate that a rotation leaves to the device, once its job has ended."""
     if record.retire is None:
         return None
     return record.new if record.retire is Which.OLD else record.old

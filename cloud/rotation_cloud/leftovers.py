@@ -72,7 +72,7 @@ def _leftover(case: Case, record: Record, goes: str) -> None:
     why_not = "CertKeeper did not issue it"
     if goes in case.fleet.issued:
         stays = kept(record) if things else None
-        why_not = case.why_not(record, goes, stays, ended_at) or case.why_not_finish
+        why_not = case.why_not(record, goes, stays, ended_at) or case.why_not_finish(record)
     case.repair_unless(
         why_not,
         Kind.LEFTOVER,

@@ -69,6 +69,38 @@ def rotation_failed(
     )
 
 
+def review_needed(
+    cloud: Cloud, thing: str, job_id: str, reason: str, detail: str, history: str
+) -> None:
+    """A workflow does not know how to go on by itself; ``history`` are its attempts, in words."""
+    advice = {
+        "attempts-failed": "The device works on with the certificate that it has. Look up the "
+        "reasons of the attempts in docs/protocol.md, see that the device is online and ready (its "
+        "health message), mend the cause, and start the rotation again.",
+        "still-in-use": "The device was heard with its old certificate after the rotation: it may "
+        "have been restored from an image. Nothing was removed. Rotate it again, which also "
+        "removes the certificate of which it has no use.",
+        "other-not-active": "The new certificate was deactivated or deleted after the rotation, so "
+        "the old one was left. If the new one was withdrawn on purpose, see that the device can "
+        "still connect, and rotate it again.",
+    }.get(
+        reason,
+        "A step of the workflow failed for good. Look at the detail and at the execution's "
+        "history, mend the cause, and start the workflow again (docs/operations.md).",
+    )
+    _tell(
+        cloud,
+        f"Rotation of {thing} needs a person",
+        thing,
+        job_id,
+        "REVIEW_NEEDED",
+        reason,
+        detail,
+        advice,
+        history=history,
+    )
+
+
 def certificate_shared(cloud: Cloud, thing: str, job_id: str, arn: str, others: str) -> None:
     """The old certificate is used by other things too, and so stays."""
     _tell(
@@ -93,6 +125,7 @@ def _tell(
     reason: str,
     detail: str,
     advice: str,
+    **more: str,
 ) -> None:
     cloud.notices.tell(
         subject[:_MAX_SUBJECT],
@@ -103,5 +136,6 @@ def _tell(
             "reason": reason,
             "detail": detail,
             "whatToDo": advice,
+            **more,
         },
     )

@@ -1,43 +1,50 @@
 """A rotation that should be further than it is: finished, undone, or told of.
 
-Its job has ended and the event never came; its creation stopped half way; the certificate that
-it is about was switched off under its hands.
+Its job has ended and the event never came; its creation stopped half way; its grace period is
+over and nobody came; the certificate that it is about was switched off under its hands.
 """
 
 from __future__ import annotations
 
-from dataclasses import replace
+from collections.abc import Callable
 
+from rotation_cloud import grace
 from rotation_cloud.case import ACTIVE, Case, text
 from rotation_cloud.findings import Kind
 from rotation_cloud.finish import Ended, finish, which_goes
 from rotation_cloud.fleet import PATIENCE, is_settled
 from rotation_cloud.issuing import take_back
-from rotation_cloud.ports import Cloud, Outcome
+from rotation_cloud.ports import AwsError, Cloud, NotFound
 from rotation_cloud.records import Record, State, Which
 
 #: A rotation that takes longer than this, in seconds, is worth a look.
 _STALLED = 48 * 3600
+#: The two planes of the Jobs service may cut a time differently.
+_SAME_TIME = 60
 
 
 def review(case: Case, record: Record) -> None:
     """Raises AwsError."""
-    is_young = case.now - record.started <= PATIENCE
-    if record.state is State.DONE:
-        _told(case, record)
-        return
     if record.is_leased(case.now):
         return
-    if record.state is not State.RETIRING and (is_young or _is_running(case, record)):
-        if record.state in (State.ISSUED, State.COMMITTED):
-            _running(case, record)
-        elif not is_young and (record.new or record.unsure):
-            _half_made(case, record)
-    elif not is_young:
-        _ended(case, record)
+    if record.state is State.DONE:
+        if is_settled(record, case.now):
+            _see_told(case, record)
+    elif record.state is State.GRACE:
+        _in_grace(case, record)
+    elif record.state is State.RETIRING or not _is_running(case, record):
+        if case.now - record.started > PATIENCE:
+            _ended(case, record)
+    elif record.state in (State.ISSUED, State.COMMITTED):
+        _running(case, record)
+    elif case.now - record.started > PATIENCE and (record.new or record.unsure):
+        _half_made(case, record)
 
 
 def _is_running(case: Case, record: Record) -> bool:
+    """Nobody is asked about a young one: it is taken for running."""
+    if case.now - record.started <= PATIENCE:
+        return True
     execution = case.cloud.jobs.execution(case.thing, record.job_id)
     if execution is None or execution.ended:
         return False
@@ -45,22 +52,29 @@ def _is_running(case: Case, record: Record) -> bool:
 
 
 def _running(case: Case, record: Record) -> None:
-    is_active = case.fleet.is_active(record.new) or case.status(record.new) == ACTIVE
-    if not is_active:
-        case.repairs.leave(
-            Kind.NOT_ACTIVE,
-            case.thing,
-            f"the rotation under way counts on it ({record.state.value})",
-            job_id=record.job_id,
-            certificate_id=record.new or "",
-        )
-    elif case.now - record.started > _STALLED:
+    if _opens_nothing(case, record, record.new):
+        return
+    if case.now - record.started > _STALLED:
         case.repairs.leave(
             Kind.STALLED,
             case.thing,
             f"under way since {text(record.started)} ({record.state.value})",
             job_id=record.job_id,
         )
+
+
+def _opens_nothing(case: Case, record: Record, certificate_id: str | None) -> bool:
+    """Whether the certificate that a rotation counts on is not ACTIVE; told, if so."""
+    if case.fleet.is_active(certificate_id) or case.status(certificate_id) == ACTIVE:
+        return False
+    case.repairs.leave(
+        Kind.NOT_ACTIVE,
+        case.thing,
+        f"the rotation under way counts on it ({record.state.value})",
+        job_id=record.job_id,
+        certificate_id=certificate_id or "",
+    )
+    return True
 
 
 def _half_made(case: Case, record: Record) -> None:
@@ -75,67 +89,97 @@ def _half_made(case: Case, record: Record) -> None:
 
 
 def _ended(case: Case, record: Record) -> None:
-    earlier_left, why_not_finish = case.left_one, case.why_not_finish
-    case.left_one = True
-    outcome = _outcome(case, record)
-    if outcome is not None and case.now - outcome.changed <= PATIENCE:
-        return
-    ended = _as_heard(record, outcome)
-    if ended is None:
+    """Its job has ended, or is gone."""
+    ended = _lost_event(case, record)
+    if ended is None or (ended.at and case.now - ended.at <= PATIENCE):
+        case.left_one = True
         return
     which = record.retire or which_goes(record, ended)
-    pair = (record.old, record.new)
-    goes, stays = pair if which is Which.OLD else pair[::-1]
-    since = record.started if outcome is None else outcome.changed
-    is_finished = case.repair_unless(
-        case.why_not(record, goes, stays, since) or why_not_finish,
-        Kind.UNFINISHED,
+    _finish(
+        case,
+        record,
+        which,
+        ended.at or record.started,
         f"the job ended ({ended.status}), the {which.value} certificate goes",
         lambda: finish(case.cloud, ended),
-        record,
-        goes,
     )
-    case.left_one = earlier_left or not is_finished
 
 
-def _told(case: Case, record: Record) -> None:
-    """It is done: has whoever is to hear of its end heard?"""
-    if record.told or not is_settled(record, case.now):
+def _in_grace(case: Case, record: Record) -> None:
+    which = record.retire or Which.OLD
+    if _opens_nothing(case, record, record.new if which is Which.OLD else record.old):
+        case.left_one = True
+    elif case.now > record.grace_ends + PATIENCE:
+        _finish(
+            case,
+            record,
+            which,
+            record.ended,
+            f"its grace period was over at {text(record.grace_ends)}",
+            lambda: _close(case.cloud, record),
+        )
+    elif case.now > record.ended + PATIENCE:
+        _see_told(case, record)
+
+
+def _close(cloud: Cloud, record: Record) -> None:
+    closing = grace.close(cloud, record.thing, record.job_id)
+    if closing.objection is not None:
+        raise AwsError(f"kept: {closing.objection.value}")
+
+
+def _finish(
+    case: Case, record: Record, which: Which, since: float, detail: str, do: Callable[[], object]
+) -> None:
+    """One certificate goes, if nothing speaks against it; ``since``: see Case.why_not."""
+    pair = (record.old, record.new)
+    goes, stays = pair if which is Which.OLD else pair[::-1]
+    why_not = case.why_not(record, goes, stays, since) or case.why_not_finish(record)
+    is_finished = case.repair_unless(why_not, Kind.UNFINISHED, detail, do, record, goes)
+    case.left_one = case.left_one or not is_finished
+
+
+def _see_told(case: Case, record: Record) -> None:
+    """Has whoever is to hear of its end heard?"""
+    if record.told:
         return
-    ended = _as_heard(record, _outcome(case, record))
+    ended = _lost_event(case, record)
     if ended is not None:
         case.repair_unless(
-            case.why_not_finish,
+            case.why_not_finish(record),
             Kind.UNFINISHED,
             f"the job ended ({ended.status}), and nobody was told",
-            lambda: _tell(case.cloud, ended),
+            lambda: finish(case.cloud, ended),
             record,
             None,
         )
 
 
-def _tell(cloud: Cloud, ended: Ended) -> None:
-    finish(cloud, ended)
-    record = cloud.records.get(ended.thing, ended.job_id)
-    if record is not None and not record.told:  # of a success nobody need hear
-        cloud.records.write(replace(record, told=True))
+def _lost_event(case: Case, record: Record) -> Ended | None:
+    """What the event of the job's end said, or would have said; None if the job goes on.
 
-
-def _outcome(case: Case, record: Record) -> Outcome | None:
-    number = int(record.execution.partition("@")[0] or 1)
-    return case.cloud.census.outcome(case.thing, record.job_id, number)
-
-
-def _as_heard(record: Record, outcome: Outcome | None) -> Ended | None:
-    """The event that was lost; None if the execution has not ended."""
-    if outcome is None:
-        status = "SUCCEEDED" if record.ever_committed else "EVENT_LOST"
-        return Ended(record.thing, record.job_id, status)
+    Of an execution that is gone it says what the record knows, and not when.
+    """
+    number, _, queued = record.execution.partition("@")
+    try:
+        ending = case.cloud.jobs.ending(case.thing, record.job_id, int(number or 1))
+    except NotFound:
+        return _of_what_is_gone(record)
+    if ending is None:
+        return None
+    if queued and ending.queued and abs(ending.queued - float(queued)) > _SAME_TIME:
+        return _of_what_is_gone(record)  # another job of the same name has come since
     return Ended.of(
         {
             "jobId": record.job_id,
             "thingArn": f"{record.account_arn}:thing/{record.thing}",
-            "status": outcome.status,
-            "statusDetails": outcome.details,
+            "status": ending.status,
+            "statusDetails": ending.details,
+            "timestamp": int(ending.at),
         }
     )
+
+
+def _of_what_is_gone(record: Record) -> Ended:
+    status = "SUCCEEDED" if record.keeps_new else "EVENT_LOST"
+    return Ended(record.thing, record.job_id, status)

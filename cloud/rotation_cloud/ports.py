@@ -85,13 +85,14 @@ class Listed:
 
 
 @dataclass(frozen=True)
-class Outcome:
-    """How a job's execution stands or ended: ``status`` as in the Jobs API, the status details
-    that the device gave, and when any of it last changed, in seconds since the epoch."""
+class Ending:
+    """How a job execution ended: its status, the details of its last update, and when (seconds
+    since the epoch). ``queued`` is when it was made, 0 if that is not known."""
 
     status: str
     details: Mapping[str, str]
-    changed: float
+    at: float
+    queued: float = 0
 
 
 class Registry(Protocol):
@@ -105,6 +106,9 @@ class Registry(Protocol):
 
     def policies(self, arn: str) -> Sequence[str]:
         """The names of all policies attached to the certificate."""
+
+    def is_active(self, arn: str) -> bool:
+        """Whether the certificate is there, and opens anything."""
 
     def stray(self, public_keys: Set[str], since: float) -> Sequence[str]:
         """The certificates of these keys (SHA-256 of the SPKI) that are attached to no thing.
@@ -154,9 +158,21 @@ class JobExecutions(Protocol):
     def create(self, job_id: str, thing_arn: str) -> None:
         """Makes the rotation job for one thing. Raises AlreadyThere."""
 
+    def cancel(self, thing: str, job_id: str) -> None:
+        """Cancels the thing's execution, also one in progress. Raises NotFound.
+
+        One that has ended stays as it is.
+        """
+
+    def ending(self, thing: str, job_id: str, number: int | None = None) -> Ending | None:
+        """How the thing's latest execution ended, or the one of that number; None if it goes on.
+
+        Raises NotFound.
+        """
+
 
 class Census(Protocol):
-    """What only the reconciler asks: of all certificates, of any one, and of jobs that ended."""
+    """What only the reconciler asks: about all certificates, and about any one."""
 
     def certificates(self) -> Iterator[Listed]:
         """Every certificate of the account and region, those of others too. Many calls."""
@@ -167,9 +183,6 @@ class Census(Protocol):
     def public_key(self, certificate_id: str) -> str:
         """SHA-256 (hex) of the certificate's SPKI, as create.public_key_of has it; empty if the
         certificate is gone or cannot be read."""
-
-    def outcome(self, thing: str, job_id: str, number: int) -> Outcome | None:
-        """The thing's ``number``-th execution of the job, ended or not; None if it is gone."""
 
 
 class JobEvents(Protocol):
@@ -264,3 +277,5 @@ class Cloud:
     census: Census
     job_events: JobEvents
     clock: Clock
+    #: For how long the old certificate stays after a rotation; 0: it goes at once.
+    grace_seconds: int = 0

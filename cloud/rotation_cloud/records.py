@@ -1,8 +1,8 @@
 """What is known of one rotation: a record for each thing and job.
 
-    (none) -> issuing -> issued -> committed -> retiring -> done
-                 |  ^       |                      ^
-                 v  |       +----------------------+
+    (none) -> issuing -> issued -> committed -> grace -> retiring -> done
+                 |  ^       |                               ^
+                 v  |       +-------------------------------+
                undoing
 
 issuing
@@ -14,6 +14,9 @@ issued
     the device was given ``new``; ``old`` is taken for the one in use.
 committed
     a connection was authenticated by ``new``.
+grace
+    the job has ended and ``new`` was kept; until ``grace_ends`` both certificates are ACTIVE.
+    ``retire`` says which of the two goes then.
 retiring
     the job has ended, and ``retire`` says which of the two goes.
 done
@@ -21,7 +24,7 @@ done
 
 One proof outweighs what was assumed: the request of a later job shows which certificate the
 device uses now (``proven_by``). Within a job only the commit counts, since until it is sent
-the device may go back.
+the device may go back. Without a grace period a record goes from committed to retiring.
 """
 
 from __future__ import annotations
@@ -42,6 +45,7 @@ class State(StrEnum):
     UNDOING = "undoing"
     ISSUED = "issued"
     COMMITTED = "committed"
+    GRACE = "grace"
     RETIRING = "retiring"
     DONE = "done"
 
@@ -61,7 +65,8 @@ class Record:
     ``account_arn`` is what certificate ARNs begin with. ``superseded`` are the public keys of
     requests that a later one replaced. ``unsure`` says that a certificate may have been made
     for one of those keys whose name is not known. ``told`` says that nobody needs to be told
-    of the end. Times are in seconds since the epoch, 0 for none.
+    of the end, neither a workflow nor people. ``ended`` is when the job's end was decided upon.
+    Times are in seconds since the epoch, 0 for none.
     """
 
     thing: str
@@ -80,6 +85,8 @@ class Record:
     started: int = 0
     lease: int = 0
     retire: Which | None = None
+    ended: int = 0
+    grace_ends: int = 0
     told: bool = False
     expires_at: int = 0
     version: int = 0
@@ -101,20 +108,27 @@ class Record:
         return self.old if self.retire is Which.OLD else self.new
 
     @property
-    def ever_committed(self) -> bool:
+    def keeps_new(self) -> bool:
         """Whether the new certificate became the device's own."""
         return self.state is State.COMMITTED or self.retire is Which.OLD
+
+    @property
+    def kept_arn(self) -> str:
+        """The certificate that stays, once ``retire`` says which one goes."""
+        return self.new_arn if self.retire is Which.OLD else self.old_arn
 
     def is_leased(self, now: float) -> bool:
         """Whether somebody may be at work on it."""
         return now < self.lease
 
     def proven_by(self, principal: str) -> Record:
-        """The record as it is once a later job's request came over ``principal``."""
+        """The record as it is once it is known that the device uses ``principal`` now."""
         if self.state is State.ISSUED and principal == self.new:
             return replace(self, state=State.COMMITTED)
         if self.state is State.COMMITTED and principal == self.old:
             return replace(self, state=State.ISSUED)
+        if self.state is State.GRACE and principal in (self.old, self.new):
+            return replace(self, retire=Which.OLD if principal == self.new else Which.NEW)
         return self
 
     def finished(self, now: float) -> Record:

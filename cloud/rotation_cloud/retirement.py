@@ -10,13 +10,56 @@ from __future__ import annotations
 from collections.abc import Iterable
 from contextlib import suppress
 
+from rotation_cloud import notices
 from rotation_cloud.ports import Cloud, InUse, NotFound
-from rotation_cloud.records import Record
+from rotation_cloud.records import Record, Which
+from rotation_cloud.security_events import Activity, SecurityEvent
 
 #: Detaching a thing takes effect a little later: how long to wait before each further try.
 WAITS = (0.5, 1, 2, 4, 8)
 #: After so many refusals the thing is not the reason any more.
 _POLICIES_AFTER = 3
+_EXCLUSIVE = "EXCLUSIVE_THING"
+
+
+def retire_as_decided(cloud: Cloud, record: Record) -> None:
+    """Retires what the record says is to go. Raises AwsError: it may be repeated."""
+    if record.retire is Which.NEW:
+        if record.new is not None:
+            retire(cloud, record.new_arn, record.policies, record.thing)
+            _say(cloud, record, Activity.CERTIFICATE_RETIRED, record.new)
+        if record.unsure:
+            retire_strays(cloud, record)
+        return
+    if record.attachment != _EXCLUSIVE:
+        try:
+            others = [t for t in cloud.registry.things(record.old_arn) if t != record.thing]
+        except NotFound:
+            return
+        if others:
+            with suppress(NotFound):
+                cloud.registry.detach_thing(record.old_arn, record.thing)
+            notices.certificate_shared(
+                cloud, record.thing, record.job_id, record.old_arn, ", ".join(others[:5])
+            )
+            _say(cloud, record, Activity.CERTIFICATE_KEPT, record.old, "shared")
+            return
+    retire(cloud, record.old_arn, record.policies, record.thing)
+    _say(cloud, record, Activity.CERTIFICATE_RETIRED, record.old)
+
+
+def _say(
+    cloud: Cloud, record: Record, activity: Activity, certificate_id: str | None, reason: str = ""
+) -> None:
+    cloud.audit.record(
+        SecurityEvent(
+            activity,
+            record.thing,
+            job_id=record.job_id,
+            certificate_id=certificate_id or "",
+            reason=reason,
+        )
+    )
 
 
 def retire(cloud: Cloud, arn: str, policies: Iterable[str], thing: str) -> None:

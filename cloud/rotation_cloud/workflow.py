@@ -1,7 +1,8 @@
 """The rotation workflow (cloud/statemachines), as far as it is decided here: who starts it.
 
 One workflow for each thing and day, whoever asks for it: an alert, the device itself, the
-reconciler or an operator. Whether a rotation is really due is decided in the workflow.
+reconciler or an operator. Whether a rotation is really due is decided in the workflow. A job
+that no workflow made gets one for its grace period.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from datetime import UTC, datetime
 from enum import StrEnum
 
 from rotation_cloud.ports import AlreadyThere, Cloud
+from rotation_cloud.records import Record
 
 
 class Cause(StrEnum):
@@ -35,7 +37,23 @@ def start(cloud: Cloud, thing: str, certificate_id: str, cause: Cause) -> str:
     return name
 
 
+def start_grace(cloud: Cloud, record: Record) -> None:
+    """Starts a workflow at its grace stage, once for each run of the job. Raises AwsError."""
+    run = "\n".join((record.thing, record.job_id, record.execution))
+    given = {"stage": "grace", "thing": record.thing, "jobId": record.job_id}
+    with suppress(AlreadyThere):
+        cloud.workflows.start(f"grace-{hashlib.sha256(run.encode()).hexdigest()[:32]}", given)
+
+
 def execution_name(thing: str, now: float) -> str:
     """At most 80 of the characters that names of executions may have; of job ids too."""
     day = datetime.fromtimestamp(now, UTC).strftime("%Y%m%d")
     return f"rotate-{day}-{hashlib.sha256(thing.encode()).hexdigest()[:32]}"
+
+
+def job_id_of(execution: str, attempt: int) -> str:
+    """The id of the job that an execution makes in its n-th attempt: the same in each repeat.
+
+    ``execution`` is whatever tells it from every other one. At most 64 characters.
+    """
+    return f"certkeeper-{hashlib.sha256(execution.encode()).hexdigest()[:16]}-{attempt}"

@@ -1,8 +1,8 @@
 """One AWS account in this process: moto's server, its clients, its authorities.
 
 An operator drives it through boto3, as the real one. The MQTT endpoint reads it
-through ``registry``, and a device has its jobs from ``jobs``. What an account holds is
-gone when it is closed.
+through ``registry``, a device has its jobs from ``jobs``, and ``state_machines`` are its Step
+Functions. What an account holds is gone when it is closed.
 """
 
 from __future__ import annotations
@@ -41,6 +41,7 @@ from lab.account.models import new_session
 from lab.account.moto_corrections import corrected_moto
 from lab.account.registry import AccountRegistry
 from lab.jobs.service import Jobs
+from lab.states.service import StateMachines
 from lab.timeline import Timeline
 
 if TYPE_CHECKING:
@@ -90,19 +91,22 @@ class Account:
         self.registry = AccountRegistry(self.account_id, self.region)
         # Its notifications go nowhere until ``jobs.publish`` is set.
         self.jobs = Jobs(self.account_id, self.region, timeline=timeline)
+        # Their functions are nobody's until ``state_machines.functions`` is set.
+        self.state_machines = StateMachines(self.account_id, self.region, timeline=timeline)
 
     def __enter__(self) -> Account:
         if not Account._open.acquire(blocking=False):
             raise RuntimeError("another Account is open in this process: close it first")
         with ExitStack() as opened:
             opened.callback(Account._open.release)
-            opened.enter_context(corrected_moto(self.iot_authority, self.jobs))
+            opened.enter_context(corrected_moto(self.iot_authority, self.jobs, self.state_machines))
             endpoint_url = opened.enter_context(_moto_server())
             variables = aws_environment(endpoint_url, self.region)
             opened.enter_context(only_aws_environment(variables))
             _forget_everything()
             opened.callback(_forget_everything)
             opened.callback(self.jobs.clear)
+            opened.callback(self.state_machines.clear)
             opened.callback(self._close_clients)
             self._closing = opened.pop_all()
             self.endpoint_url = endpoint_url

@@ -1,9 +1,9 @@
 """What moto 5.2.5 gets wrong about AWS IoT, put right while an account is open.
 
 Each correction replaces one attribute of moto's iot backend, and its docstring says
-why; those of jobs are in moto_jobs.py. What moto checks by itself (duplicates,
-deleting what is ACTIVE or attached) stays moto's. Left as they are, because nothing
-here needs them yet: the lists have no pages, DescribeCertificate knows no
+why; those of jobs are in moto_jobs.py, of workflows in moto_states.py. What moto checks by
+itself (duplicates, deleting what is ACTIVE or attached) stays moto's. Left as they are, because
+nothing here needs them yet: the lists have no pages, DescribeCertificate knows no
 certificateMode and no caCertificateId, and CreateThing replaces a thing of the same name.
 """
 
@@ -24,11 +24,13 @@ from moto.dynamodb.models import DynamoDBBackend
 from moto.iot.exceptions import IoTClientError
 from moto.iot.models import FakeCertificate, FakeThingGroup, IoTBackend
 from moto.iot.responses import IoTResponse
+from moto.stepfunctions.models import StepFunctionBackend
 
-from lab.account import moto_jobs
+from lab.account import moto_jobs, moto_states
 from lab.account.authority import Authority, CsrRefused
 from lab.account.policies import POLICY_MAX_CHARACTERS, policy_characters
 from lab.jobs.service import Jobs
+from lab.states.service import StateMachines
 
 WRITTEN_FOR = "5.2.5"
 
@@ -49,11 +51,14 @@ _corrections: list[tuple[type, str, object]] = [
 
 
 @contextmanager
-def corrected_moto(iot_authority: Authority, jobs: Jobs) -> Iterator[None]:
+def corrected_moto(
+    iot_authority: Authority, jobs: Jobs, state_machines: StateMachines
+) -> Iterator[None]:
     """Applies every correction, and takes all of them back at the end.
 
-    ``iot_authority`` signs what AWS IoT would sign, ``jobs`` is its Jobs service. Raises
-    MotoVersionUnknown, with nothing changed, if moto is not the version that they were written for.
+    ``iot_authority`` signs what AWS IoT would sign, ``jobs`` is its Jobs service, and
+    ``state_machines`` are Step Functions. Raises MotoVersionUnknown, with nothing changed, if moto
+    is not the version that they were written for.
     """
     if moto.__version__ != WRITTEN_FOR:
         raise MotoVersionUnknown(
@@ -64,9 +69,11 @@ def corrected_moto(iot_authority: Authority, jobs: Jobs) -> Iterator[None]:
     services: list[tuple[type, str, object]] = [
         (IoTBackend, "iot_authority", iot_authority),
         (IoTBackend, "jobs_service", jobs),
+        (StepFunctionBackend, "states_service", state_machines),
     ]
+    corrections = [*services, *_corrections, *moto_jobs.CORRECTIONS, *moto_states.CORRECTIONS]
     with ExitStack() as taken_back:
-        for owner, name, value in [*services, *_corrections, *moto_jobs.CORRECTIONS]:
+        for owner, name, value in corrections:
             taken_back.callback(_restore, owner, name, vars(owner).get(name, _ABSENT))
             setattr(owner, name, value)
         yield

@@ -1,8 +1,9 @@
 """The backend as the template deploys it, in the lab's account.
 
 Tables and topics are made in moto, the custom resources by their functions, rules listen at
-IoT Core, and their functions run in this process. What the functions publish to SNS is
-recorded as ``notification`` (source ``cloud``).
+IoT Core, state machines run in ``lab/states``, and the functions of both run in this process,
+with the lab's clock. What the functions publish to SNS is recorded as ``notification`` (source
+``cloud``).
 """
 
 from __future__ import annotations
@@ -23,6 +24,8 @@ from lab.cloud.rules import Rules
 from lab.cloud.template import TEMPLATE, Template
 from lab.https.data_plane import environment
 from lab.iot_core.iot_core import IotCore
+from lab.states.service import StateMachines
+from lab.states.ticking import Ticking
 from lab.timeline import Timeline
 from rotation_cloud import aws
 
@@ -40,6 +43,8 @@ class BackendAccount(Protocol):
     def region(self) -> str: ...
     @property
     def account_id(self) -> str: ...
+    @property
+    def state_machines(self) -> StateMachines: ...
     def client(self, service_name: str) -> Any: ...
 
 
@@ -58,19 +63,24 @@ class Backend:
         parameters: Mapping[str, str] | None = None,
         *,
         template: Path = TEMPLATE,
+        clock: Callable[[], float] = time.time,
         retry_delay: Callable[[int], float] = short_delay,
     ) -> None:
-        """``parameters`` of the template where not its defaults; raises TemplateError."""
+        """``parameters`` of the template where not its defaults; raises TemplateError.
+
+        ``clock`` is the functions'; what Lambda and Step Functions wait for before they try
+        something again is as long as ``retry_delay`` says.
+        """
         self._account = account
         self._iot_core = iot_core
         self._timeline = timeline
         self._environment = environment(data_plane_url)
+        self._clock = clock
         self._retry_delay = retry_delay
         self._template = Template(
             parameters, path=template, region=account.region, account_id=account.account_id
         )
         self._calls = AwsCalls(self._called)
-        self._ahead = 0.0
         self._closing = ExitStack()
         self._functions: Functions
 
@@ -81,9 +91,8 @@ class Backend:
             # As in a new container: no client of an earlier account, nor of this one later.
             aws.forget_clients()
             opened.callback(aws.forget_clients)
+            opened.enter_context(_clock_of_the_functions(self._clock))
             opened.enter_context(_log_to(self._timeline))
-            now = patch.object(aws.SystemClock, "now", lambda _: time.time() + self._ahead)
-            opened.enter_context(now)
             self._functions = opened.enter_context(
                 Functions(
                     self._template.functions(),
@@ -92,6 +101,7 @@ class Backend:
                     retry_delay=self._retry_delay,
                 )
             )
+            self._run_state_machines(opened)
             make_custom_resources(
                 self._template.custom_resources(), self._functions.invoke, self._timeline
             )
@@ -140,10 +150,6 @@ class Backend:
         """Invoke a function, by its logical id, as its schedule or an operator would."""
         self._functions.invoke(function, event)
 
-    def pass_time(self, seconds: float) -> None:
-        """From now on it is so much later for the functions, and for nobody else."""
-        self._ahead += seconds
-
     def tick(self, function: str) -> None:
         """The time of the function's schedule has come."""
         self.invoke(function, self._template.scheduled(function))
@@ -158,9 +164,43 @@ class Backend:
         Not from the loop. Raises TimeoutError.
         """
         self._iot_core.connections()  # goes through the loop, behind what is due there
-        self._functions.idle(timeout)
+        machines = self._account.state_machines
+        deadline = time.monotonic() + timeout
+        while True:
+            # A function may wake a workflow, and a workflow calls functions.
+            self._functions.idle(max(0.0, deadline - time.monotonic()))
+            if not machines.is_working:
+                return
+            if not machines.idle(max(0.0, deadline - time.monotonic())):
+                raise TimeoutError(f"a workflow is at work after {timeout:g} s")
+
+    @property
+    def workflow_arn(self) -> str:
+        """The state machine of the rotation workflow."""
+        (name,) = self._template.state_machines()
+        region, account_id = self._account.region, self._account.account_id
+        return f"arn:aws:states:{region}:{account_id}:stateMachine:{name}"
+
+    @property
+    def grace_seconds(self) -> int:
+        """For how long the old certificate stays after a rotation."""
+        environment = self._template.functions()["FinishFunction"].environment
+        return int(environment["GRACE_PERIOD_DAYS"]) * 24 * 3600
 
     # --- within
+
+    def _run_state_machines(self, opened: ExitStack) -> None:
+        """Their functions are this backend's until it closes."""
+        machines = self._account.state_machines
+        client = self._account.client("stepfunctions")
+        role = f"arn:aws:iam::{self._account.account_id}:role/workflow"
+        for name, definition in self._template.state_machines().items():
+            client.create_state_machine(name=name, definition=definition, roleArn=role)
+        machines.retry_delay = lambda _: self._retry_delay(1)
+        machines.functions = lambda arn, event, told: self._functions.request(
+            self._template.function_of(arn), event, told
+        )
+        opened.enter_context(Ticking(machines))
 
     def _make_resources(self) -> None:
         dynamodb, sns = self._account.client("dynamodb"), self._account.client("sns")
@@ -200,6 +240,12 @@ class _TimelineHandler(logging.Handler):
 
     def emit(self, record: logging.LogRecord) -> None:
         self._timeline.record("cloud", "function-log", line=record.getMessage())
+
+
+@contextmanager
+def _clock_of_the_functions(clock: Callable[[], float]) -> Iterator[None]:
+    with patch.object(aws.SystemClock, "now", lambda _: clock()):
+        yield
 
 
 @contextmanager

@@ -1,8 +1,9 @@
-"""Lambda functions, run in this process as asynchronous invocations are.
+"""Lambda functions, run in this process as Lambda invokes them.
 
-Each invocation waits in line for a worker; a handler that raises is called again with the
-same event, and after its last retry the event is a dead letter (``dead-letter``). Each
-function is loaded once, under a module name of its own, as a container is started once.
+Each invocation waits in line for a worker. An asynchronous one (``invoke``) whose handler
+raises is made again with the same event, and after its last retry the event is a dead letter
+(``dead-letter``); of one that is waited for (``request``) the answer is told, or the error.
+Each function is loaded once, under a module name of its own, as a container is started once.
 
 A handler reads ``os.environ`` when it is called. The environment is the process's, so the
 variables of all functions are set while a Functions is open; two functions that disagree
@@ -28,6 +29,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from lab.cloud.template import Function
+from lab.states.execution import Answer
 from lab.timeline import Timeline
 
 Handler = Callable[[Any, "Context"], Any]
@@ -127,6 +129,20 @@ class Functions:
         invocation = _Invocation(self._functions[name], json.dumps(event), str(uuid.uuid4()))
         return json.loads(json.dumps(self._call(invocation, 1)))
 
+    def request(self, name: str, event: Any, told: Callable[[Answer], None]) -> None:
+        """Invoke it and tell the answer, on a worker's thread. KeyError as for ``invoke``.
+
+        The name of an error is that of the exception's class, its cause what Lambda says of it.
+        https://docs.aws.amazon.com/step-functions/latest/dg/connect-lambda.html
+        """
+        invocation = _Invocation(self._functions[name], json.dumps(event), str(uuid.uuid4()))
+        with self._changed:
+            if self._closed:
+                return
+            self._running += 1
+            future = self._pool.submit(self._call, invocation, 1)
+        future.add_done_callback(functools.partial(self._answered, invocation, told))
+
     def idle(self, timeout: float = 30.0) -> None:
         """Wait until nothing is running, in line or to be retried. Raises TimeoutError."""
         with self._changed:
@@ -147,6 +163,23 @@ class Functions:
         self._record("function-invoked", invocation, attempt=attempt)
         context = Context(function.name, invocation.request_id, time.monotonic() + function.timeout)
         return self._handlers[function.name](json.loads(invocation.event), context)
+
+    def _answered(
+        self, invocation: _Invocation, told: Callable[[Answer], None], future: Future[Any]
+    ) -> None:
+        if future.cancelled():
+            return
+        error = future.exception()
+        if error is None:
+            self._record("function-done", invocation, attempt=1)
+            told(Answer(json.loads(json.dumps(future.result()))))
+        else:
+            kind, why = type(error).__name__, str(error)
+            self._record("function-failed", invocation, attempt=1, error=f"{kind}: {why}")
+            told(Answer(error=kind, cause=json.dumps({"errorMessage": why, "errorType": kind})))
+        with self._changed:
+            self._running -= 1
+            self._changed.notify_all()
 
     def _ended(self, invocation: _Invocation, attempt: int, future: Future[Any]) -> None:
         if future.cancelled():

@@ -10,6 +10,7 @@ called, where the template leaves that to CloudFormation, is ``<stack>-<logical 
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -34,6 +35,8 @@ _NAMED = {
     "AWS::SQS::Queue": ("QueueName", "sqs", ""),
     "AWS::Events::EventBus": ("Name", "events", "event-bus/"),
     "AWS::IoT::JobTemplate": ("JobTemplateId", "iot", "jobtemplate/"),
+    "AWS::Serverless::StateMachine": ("Name", "states", "stateMachine:"),
+    "AWS::Logs::LogGroup": ("LogGroupName", "logs", "log-group:"),
 }
 _ARN_ATTRIBUTES = ("Arn", "TopicArn")
 _NAME_ATTRIBUTES = ("TopicName", "QueueName")
@@ -111,6 +114,20 @@ class Template:
         for name, given in self._of_type(_RULE):
             rules.extend(self._topic_rules(name, self._resolver.resolve(given)))
         return rules
+
+    def state_machines(self) -> dict[str, str]:
+        """The definition of each state machine, in JSON, by its name."""
+        return {
+            self._name(name): self._definition(name, given)
+            for name, given in self._of_type("AWS::Serverless::StateMachine")
+        }
+
+    def function_of(self, arn: str) -> str:
+        """The logical id of the function with this ARN."""
+        for name, _ in self._of_type(_FUNCTION):
+            if self._attribute(name, "Arn") == arn:
+                return name
+        raise TemplateError(f"no function is {arn}")
 
     def tables(self) -> list[dict[str, Any]]:
         """The resolved properties of each DynamoDB table, its name among them."""
@@ -193,7 +210,7 @@ class Template:
         for action in payload["Actions"]:
             if set(action) != {"Lambda"}:
                 raise TemplateError(f"{name}: action {', '.join(action)}")
-            function = self._by_arn(str(action["Lambda"]["FunctionArn"]))
+            function = self.function_of(str(action["Lambda"]["FunctionArn"]))
             yield Rule(
                 self._name(name),
                 payload["Sql"],
@@ -202,11 +219,23 @@ class Template:
                 error_action,
             )
 
-    def _by_arn(self, arn: str) -> str:
-        for name, _ in self._of_type(_FUNCTION):
-            if self._attribute(name, "Arn") == arn:
-                return name
-        raise TemplateError(f"no function is {arn}")
+    def _definition(self, name: str, given: Mapping[str, Any]) -> str:
+        file = self._folder / str(given.get("DefinitionUri", ""))
+        if not file.is_file():
+            raise TemplateError(f"{name}: there is no {file}")
+        substitutions = self._resolver.resolve(given.get("DefinitionSubstitutions", {}))
+        unused = set(substitutions)
+
+        def replaced(found: re.Match[str]) -> str:
+            if found[1] not in substitutions:
+                raise TemplateError(f"{name}: nothing is substituted for {found[0]}")
+            unused.discard(found[1])
+            return _text(substitutions[found[1]])
+
+        text = re.sub(r"\$\{(\w+)\}", replaced, file.read_text(encoding="utf-8"))
+        if unused:
+            raise TemplateError(f"{name}: nothing asks for {', '.join(sorted(unused))}")
+        return text
 
     def _name(self, logical_id: str) -> str:
         resource = self._resources[logical_id]

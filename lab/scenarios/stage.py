@@ -90,6 +90,12 @@ class Stage:
         self.lab.jobs.clock = lambda: before() + minutes * 60
         self.lab.jobs.expire()
 
+    def pass_grace(self) -> None:
+        """Let the grace period pass in the cloud, and what waits for its end happen."""
+        self.backend.idle()
+        self.lab.pass_time(self.backend.grace_seconds + 60)
+        self.backend.idle()
+
     def rotate(self, timeout: float = 60.0) -> str:
         """A job, and its success; the job's id."""
         job_id = self.create_job()
@@ -251,6 +257,9 @@ class Stage:
         """The device is connected with one pair that matches, the cloud holds one ACTIVE
         certificate and it is that one, the job has one end, and people were told.
 
+        Until the grace period is over, which the verdict lets pass, the cloud may hold a second
+        one, if there has been a rotation.
+
         ``rotated``: whether it is another certificate than before. ``told``: how many
         notifications there are in all; by default one for each job that did not succeed.
         ``strangers`` are certificates of other devices.
@@ -266,6 +275,8 @@ class Stage:
             f"a connection with {on_disk[:12]}",
             40,
         )
+        self._judge_grace(on_disk, rotated)
+        self.pass_grace()
         attached = self.certificates_in_account()
         require(attached == {on_disk: "ACTIVE"}, f"attached are {attached}, not {on_disk}")
         active = self.active_certificates() - strangers
@@ -278,6 +289,12 @@ class Stage:
         count = len(self.notifications())
         require(count == expected, f"people were told {count} times, not {expected}")
         self.timeline.poll(lambda: self._keys_kept() <= 1, "a store with one key", 20)
+
+    def _judge_grace(self, on_disk: str, rotated: bool) -> None:
+        attached = self.certificates_in_account()
+        require(attached.get(on_disk) == "ACTIVE", f"attached are {attached}, and not {on_disk}")
+        most = 2 if rotated or self.timeline.find("succeeded", source="jobs") else 1
+        require(len(attached) <= most, f"{len(attached)} certificates are attached, not {most}")
 
     def _judge_job(self, job: str, status: str, reason: str | None) -> None:
         ends = [

@@ -13,12 +13,12 @@ from rotation_cloud.documents import Document
 from rotation_cloud.ports import (
     AlreadyThere,
     Cloud,
+    Ending,
     Execution,
     InUse,
     Issuance,
     Listed,
     NotFound,
-    Outcome,
     RecordChanged,
     Refused,
 )
@@ -94,6 +94,9 @@ class Registry:
     def policies(self, arn: str) -> Sequence[str]:
         return sorted(self._get(arn).policies)
 
+    def is_active(self, arn: str) -> bool:
+        return arn in self.certificates and self.certificates[arn].is_active
+
     def stray(self, public_keys: Set[str], since: float) -> Sequence[str]:
         return [
             c.arn
@@ -159,11 +162,15 @@ class Issuer:
 
 
 class Jobs:
-    """ports.JobExecutions."""
+    """ports.JobExecutions; a job that is made waits for its thing."""
 
-    def __init__(self) -> None:
+    def __init__(self, clock: Clock) -> None:
         self.executions: dict[tuple[str, str], Execution] = {}
+        self.endings: dict[tuple[str, str], Ending] = {}
+        #: Of executions that others of the same job came after, by their number.
+        self.earlier: dict[tuple[str, str, int], Ending] = {}
         self.created: dict[str, str] = {}
+        self._clock = clock
 
     def execution(self, thing: str, job_id: str) -> Execution | None:
         return self.executions.get((thing, job_id))
@@ -175,6 +182,28 @@ class Jobs:
         if job_id in self.created:
             raise AlreadyThere(job_id)
         self.created[job_id] = thing_arn
+        thing = thing_arn.partition(":thing/")[2]
+        identity = f"1@{self._clock.now():g}"
+        self.executions[thing, job_id] = replace(RUNNING, status="QUEUED", identity=identity)
+
+    def cancel(self, thing: str, job_id: str) -> None:
+        execution = self.executions.get((thing, job_id))
+        if execution is None:
+            raise NotFound(job_id)
+        if not execution.ended:
+            self.end(thing, job_id, "CANCELED")
+
+    def ending(self, thing: str, job_id: str, number: int | None = None) -> Ending | None:
+        if number is not None and (thing, job_id, number) in self.earlier:
+            return self.earlier[thing, job_id, number]
+        if (thing, job_id) not in self.executions:
+            raise NotFound(job_id)
+        return self.endings.get((thing, job_id))
+
+    def end(self, thing: str, job_id: str, status: str, **details: str) -> None:
+        """The execution is over."""
+        self.executions[thing, job_id] = Execution("ENDED", ended=True)
+        self.endings[thing, job_id] = Ending(status, details, self._clock.now())
 
 
 class Records:
@@ -255,11 +284,10 @@ class Workflows:
 
 
 class Census:
-    """ports.Census; ``outcomes`` of executions by thing, job and number."""
+    """ports.Census."""
 
     def __init__(self, registry: Registry) -> None:
         self._registry = registry
-        self.outcomes: dict[tuple[str, str, int], Outcome] = {}
 
     def certificates(self) -> Iterator[Listed]:
         found = list(self._registry.certificates.values())
@@ -272,9 +300,6 @@ class Census:
     def public_key(self, certificate_id: str) -> str:
         found = self._registry.certificates.get(f"{BASE}:cert/{certificate_id}")
         return "" if found is None else found.key
-
-    def outcome(self, thing: str, job_id: str, number: int) -> Outcome | None:
-        return self.outcomes.get((thing, job_id, number))
 
 
 def _status(certificate: Certificate) -> str:
@@ -332,6 +357,8 @@ class Clock:
 class Account:
     """Everything at once, with one thing, its old certificate, and a job in progress."""
 
+    grace_days = 0
+
     def __init__(self, attachment: str = SHARED, policies: Sequence[str] = ("core",)) -> None:
         self.calls: list[str] = []
         self.before: Hook = quiet
@@ -339,7 +366,7 @@ class Account:
         self.clock = Clock()
         self.registry = Registry(self.clock)
         self.issuer = Issuer(self.registry)
-        self.jobs = Jobs()
+        self.jobs = Jobs(self.clock)
         self.records = Records()
         self.answers = Answers()
         self.notices = Notices()
@@ -365,14 +392,15 @@ class Account:
             census=self._watched("census"),
             job_events=self._watched("job_events"),
             clock=self.clock,
+            grace_seconds=self.grace_days * 24 * 3600,
         )
 
     def _watched(self, name: str) -> Any:
         return Watched(self, name, getattr(self, name))
 
-    def end(self, job_id: str = "job-1") -> None:
-        """The job's execution is over, whatever its status."""
-        self.jobs.executions[THING, job_id] = Execution("ENDED", ended=True)
+    def end(self, job_id: str = "job-1", status: str = "TIMED_OUT", **details: str) -> None:
+        """The job's execution is over."""
+        self.jobs.end(THING, job_id, status, **details)
 
     def disturb(self, before: Hook = quiet, after: Hook = quiet) -> None:
         """From now on; without arguments, no more."""

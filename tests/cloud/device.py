@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from functools import cache
+from functools import cache, partial
 from typing import Any
 
 from cryptography.hazmat.primitives import hashes
@@ -16,6 +16,7 @@ from cryptography.x509 import (
 )
 from cryptography.x509.oid import NameOID
 
+from rotation_cloud import grace
 from rotation_cloud.answering import answer_commit, answer_create, answer_request
 from rotation_cloud.finish import Ended, StillIssuing, finish
 from rotation_cloud.ports import AwsError, RecordChanged
@@ -53,13 +54,17 @@ def create_event(
 
 
 def ended_event(
-    status: str, job: str = "job-1", operation: str | None = None, **details: str
+    status: str,
+    job: str = "job-1",
+    operation: str | None = None,
+    at: float = 1,
+    **details: str,
 ) -> dict[str, Any]:
     """An execution of the job ended."""
     return {
         "eventType": "JOB_EXECUTION",
         "eventId": "e",
-        "timestamp": 1,
+        "timestamp": int(at),
         "operation": operation or status.lower(),
         "jobId": job,
         "thingArn": f"{BASE}:thing/{THING}",
@@ -69,11 +74,16 @@ def ended_event(
 
 
 class Device:
-    """Sends messages and hears the answers; ``dead_letters`` are events that Lambda gave up."""
+    """Sends messages and hears the answers; ``dead_letters`` are events that Lambda gave up.
 
-    def __init__(self, account: Account) -> None:
+    The grace period that follows the end of a job passes at once, unless it ``is_patient``.
+    """
+
+    def __init__(self, account: Account, is_patient: bool = False) -> None:
         self.account = account
         self.dead_letters: list[str] = []
+        self.closings: list[grace.Closing] = []
+        self._is_patient = is_patient
 
     def create(self, principal: str, job: str = "job-1", key: str = "a") -> Answer | None:
         """The last answer to the request; None if none came."""
@@ -93,8 +103,21 @@ class Device:
 
     def end(self, status: str, job: str = "job-1", **details: str) -> None:
         """The job's execution ends, and the event is delivered."""
-        self.account.end(job)
-        self.deliver(ended_event(status, job, **details))
+        self.account.end(job, status, **details)
+        self.deliver(ended_event(status, job, at=self.account.clock.now(), **details))
+        if not self._is_patient and self.account.cloud.grace_seconds:
+            self.pass_grace()
+
+    def pass_grace(self) -> None:
+        """The grace periods pass, and what waits for their ends goes on; ``closings`` has what
+        came of them."""
+        self.account.clock.sleep(self.account.cloud.grace_seconds)
+        for given in self.account.workflows.started.values():
+            if given.get("stage") == "grace":
+                self._invoked(partial(self._close, given["jobId"]))
+
+    def _close(self, job: str) -> None:
+        self.closings.append(grace.close(self.account.cloud, THING, job))
 
     def deliver(self, message: Mapping[str, Any]) -> None:
         """The event of an execution that ended arrives, once or once more."""

@@ -6,7 +6,6 @@ from typing import Any
 
 from rotation_cloud.documents import INVENTORY, Document
 from rotation_cloud.findings import Finding
-from rotation_cloud.ports import Outcome
 from rotation_cloud.reconciler import Orders, Report, reconcile
 from tests.cloud.account import BASE, THING, Account
 from tests.cloud.device import Device, issued_id
@@ -28,10 +27,7 @@ def rotating(committed: bool = False) -> tuple[Account, Device, str, str]:
 
 def end_unheard(account: Account, status: str, job: str = "job-1", **details: str) -> None:
     """The job's execution ends, and its event is lost."""
-    account.end(job)
-    account.census.outcomes[THING, job, 1] = Outcome(
-        status, {"CertificateRotator": "true", **details}, account.clock.now()
-    )
+    account.end(job, status, CertificateRotator="true", **details)
 
 
 def heard(account: Account, certificate_id: str, thing: str = THING, **body: Any) -> None:

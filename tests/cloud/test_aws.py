@@ -30,7 +30,7 @@ from rotation_cloud.ports import (
     Refused,
     Throttled,
 )
-from tests.cloud.account import RUNNING, Answers, Clock, Jobs, Notices, Records
+from tests.cloud.account import RUNNING, Answers, Clock, Documents, Jobs, Notices, Records
 from tests.cloud.device import csr, ended_event, event
 
 pytestmark = pytest.mark.xdist_group("cloud-aws")
@@ -57,7 +57,8 @@ def site() -> Iterator[Site]:
     with Account(Timeline()) as account:
         aws.forget_clients()
         device = account.register_device("press-7", policy_document=POLICY)
-        jobs, answers = Jobs(), Answers()
+        clock, answers = Clock(), Answers()
+        jobs = Jobs(clock)
         jobs.executions["press-7", "job-1"] = RUNNING
         environment = {
             "TOPIC_PREFIX": "certkeeper",
@@ -69,9 +70,10 @@ def site() -> Iterator[Site]:
             aws.cloud(environment),
             jobs=jobs,
             records=Records(),
+            documents=Documents(),
             answers=answers,
             notices=Notices(),
-            clock=Clock(),
+            clock=clock,
         )
         yield Site(account, device, cloud, answers)
         aws.forget_clients()

@@ -11,10 +11,18 @@ CONTROL_PLANE = ("registry.", "issuer.", "jobs.create")
 
 
 @pytest.mark.parametrize(
-    ("attachment", "lag", "most"), [(EXCLUSIVE, 0, 9), (SHARED, 0, 10), (SHARED, 2, 12)]
+    ("attachment", "lag", "grace_days", "most"),
+    [
+        *((EXCLUSIVE, 0, 0, 9), (SHARED, 0, 0, 10), (SHARED, 2, 0, 12)),
+        *((EXCLUSIVE, 0, 7, 10), (SHARED, 0, 7, 11), (SHARED, 1, 7, 12)),
+    ],
 )
-def test_at_most_twelve(attachment: str, lag: int, most: int) -> None:
-    """With one policy: nine, ten if the certificate may be shared, twelve if AWS is slow."""
+def test_at_most_twelve(
+    attachment: str, lag: int, grace_days: int, most: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With one policy: nine; one more each for a certificate that may be shared, for the end of
+    the grace period, and for each time that AWS is slow."""
+    monkeypatch.setattr(Account, "grace_days", grace_days)
     account = Account(attachment, policies=("core",))
     account.registry.lag = lag
     device = Device(account)

@@ -16,7 +16,7 @@ from rotation_cloud import aws
 from rotation_cloud.census import IotCensus, IotJobEvents
 from rotation_cloud.create import public_key_of
 from rotation_cloud.pace import Pace
-from rotation_cloud.ports import AwsError, Listed, Outcome, Throttled
+from rotation_cloud.ports import AwsError, Listed, Throttled
 from tests.cloud.device import csr
 
 pytestmark = pytest.mark.xdist_group("cloud-census")
@@ -86,27 +86,6 @@ def test_every_page_of_certificates_is_read(stub: Stubber) -> None:
     stub.add_client_error("list_certificates", "ThrottlingException")
     with pytest.raises(Throttled):
         list(IotCensus(stub.client).certificates())
-
-
-def test_outcome(account: Account, device: DeviceIdentity) -> None:
-    """An execution that ended, with what the device said; one that goes on; one that is none."""
-    iot = account.client("iot")
-    arn = iot.describe_thing(thingName=device.thing_name)["thingArn"]
-    iot.create_job(jobId="job-1", targets=[arn], document="{}")
-    census = IotCensus(aws.client("iot"))
-    going_on = census.outcome("press-7", "job-1", 1)
-    assert going_on is not None
-    assert (going_on.status, going_on.details) == ("QUEUED", {})
-    details = {"certificateId": "c", "reason": "probe-refused"}
-    account.jobs.update_job_execution(
-        "press-7", "job-1", {"status": "FAILED", "statusDetails": details}
-    )
-    ended = census.outcome("press-7", "job-1", 1)
-    assert ended is not None
-    assert ended == Outcome("FAILED", details, ended.changed)
-    assert abs(ended.changed - aws.SystemClock().now()) < 3600
-    assert census.outcome("press-7", "job-1", 2) is None
-    assert census.outcome("press-7", "job-2", 1) is None
 
 
 def test_job_events(account: Account) -> None:

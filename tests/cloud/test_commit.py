@@ -10,6 +10,8 @@ from tests.cloud.account import THING, Account
 from tests.cloud.device import Device, code, event, issued_id
 from tests.cloud.disturbance import failing
 
+pytestmark = pytest.mark.usefixtures("with_and_without_grace")
+
 
 @pytest.fixture
 def account() -> Account:

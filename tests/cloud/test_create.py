@@ -15,6 +15,8 @@ from tests.cloud.account import BASE, EXCLUSIVE, RUNNING, SHARED, THING, Account
 from tests.cloud.device import Device, code, create_event, ended_event, issued_id
 from tests.cloud.disturbance import failing
 
+pytestmark = pytest.mark.usefixtures("with_and_without_grace")
+
 
 @pytest.fixture
 def account() -> Account:

@@ -15,6 +15,8 @@ from tests.cloud.account import RUNNING, THING, Account
 from tests.cloud.device import Device, code, create_event, ended_event, issued_id
 from tests.cloud.disturbance import failing, quiet
 
+pytestmark = pytest.mark.usefixtures("with_and_without_grace")
+
 CALLS = (
     *("records.get", "records.of_thing", "records.write", "jobs.execution", "issuer.issue"),
     *("registry.principals", "registry.policies", "registry.attach_policy"),

@@ -14,6 +14,8 @@ from tests.cloud.account import BASE, EXCLUSIVE, RUNNING, SHARED, THING, Account
 from tests.cloud.device import Device, ended_event, issued_id
 from tests.cloud.disturbance import failing
 
+pytestmark = pytest.mark.usefixtures("with_and_without_grace")
+
 ENDS = ("SUCCEEDED", "FAILED", "REJECTED", "TIMED_OUT", "CANCELED", "REMOVED")
 FAILURES = ENDS[1:]
 
@@ -250,7 +252,7 @@ def test_undone_attempt_that_stayed_goes_with_the_job() -> None:
 CALLS = (
     *("records.get", "records.write", "records.of_thing", "registry.deactivate"),
     *("registry.detach_policy", "registry.detach_thing", "registry.delete", "registry.things"),
-    "notices.tell",
+    *("notices.tell", "documents.get", "workflows.start", "registry.is_active"),
 )
 
 

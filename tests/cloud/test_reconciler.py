@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from rotation_cloud.ports import Outcome
+from rotation_cloud.ports import Ending
 from rotation_cloud.records import Record, State, Which
 from tests.cloud.account import BASE, RUNNING, SHARED, THING, Account
 from tests.cloud.device import Device, code, issued_id
@@ -37,6 +37,7 @@ def test_nothing_to_find() -> None:
     heard(account, new)
     account.clock.sleep(2 * HOUR)
     account.disturb()
+    account.audit.events.clear()
     report = look(account)
     assert report.findings == []
     assert (report.examined, report.things, report.certificates) == (1, 1, 1)
@@ -90,7 +91,7 @@ def test_earlier_run_of_a_job_that_runs_again() -> None:
     """The first run's event was lost, and the job is on its way again: that run is finished."""
     account, _, old, new = rotating()
     account.jobs.executions[THING, "job-1"] = replace(RUNNING, identity="2@200", number=2)
-    account.census.outcomes[THING, "job-1", 1] = Outcome("TIMED_OUT", {}, account.clock.now())
+    account.jobs.earlier[THING, "job-1", 1] = Ending("TIMED_OUT", {}, account.clock.now())
     account.clock.sleep(2 * HOUR)
     assert said(look(account)) == [("unfinished", THING, "repaired")]
     assert account.registry.active() == {old}
@@ -213,7 +214,6 @@ def test_retiring_that_stopped_half_way() -> None:
     device.end("SUCCEEDED")
     assert device.dead_letters
     account.disturb()
-    account.census.outcomes[THING, "job-1", 1] = Outcome("SUCCEEDED", {}, account.clock.now())
     account.clock.sleep(2 * HOUR)
     assert said(look(account)) == [("unfinished", THING, "repaired")]
     assert set(account.registry.certificates) == {arn(new)}

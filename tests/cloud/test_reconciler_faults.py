@@ -278,7 +278,7 @@ def _come_to_an_end(account: Account, where: str) -> None:
     device = Device(account)
     record = account.records.items.get((THING, "job-1"))
     if record is None or record.state is not State.DONE:
-        if (THING, "job-1", 1) not in account.census.outcomes:
+        if (THING, "job-1") not in account.jobs.endings:
             for _ in range(5):
                 if code(device.create(account.old)) == "accepted":
                     break

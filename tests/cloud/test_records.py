@@ -39,6 +39,8 @@ FULL = Record(
     started=1,
     lease=2,
     retire=Which.NEW,
+    ended=4,
+    grace_ends=5,
     told=True,
     expires_at=3,
 )

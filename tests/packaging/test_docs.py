@@ -371,7 +371,8 @@ def assert_valid_input(service: str, operation: str, values: dict[str, Any]) -> 
 
 def test_rules_are_rules() -> None:
     """Each rule of operations.md is valid input of CreateTopicRule, on one of our topics."""
-    rules = [json.loads(text) for text in blocks(document("operations.md"), "json")]
+    documents = [json.loads(text) for text in blocks(document("operations.md"), "json")]
+    rules = [each for each in documents if "sql" in each]
     for rule in rules:
         assert_valid_input("iot", "CreateTopicRule", {"ruleName": "r", "topicRulePayload": rule})
     listened = {*re.findall(r"FROM '([^']+)'", " ".join(rule["sql"] for rule in rules))}
@@ -389,7 +390,7 @@ def test_options_are_the_commands(capsys: pytest.CaptureFixture[str]) -> None:
 
 
 def test_every_file_has_its_place() -> None:
-    """architecture.md lists every file of src, and no other, each in its folder."""
+    """architecture.md lists every file of src and deployment, and no other, each in its folder."""
     folder, listed = "", set()
     for row in rows(section(document("architecture.md"), "The files")):
         name = coded(row[0])[0]
@@ -398,7 +399,10 @@ def test_every_file_has_its_place() -> None:
         else:
             listed.add(folder + name)
     files = {module.path for module in shipped() if module.path.name != "__init__.py"}
-    assert listed == {str(path.relative_to(SRC)) for path in files}
+    deployment = {path for path in (PROJECT / "deployment").glob("*.py") if path.stem != "__init__"}
+    assert listed == {str(path.relative_to(SRC)) for path in files} | {
+        str(path.relative_to(PROJECT)) for path in deployment
+    }
 
 
 # -- links --------------------------------------------------------------------------

@@ -10,7 +10,7 @@ import pytest
 from tests.packaging.source import PROJECT
 
 FOLDER = PROJECT / "requirements"
-LISTS = ("device", "lab", "dev")
+LISTS = ("device", "lab", "deploy", "dev")
 PIN = re.compile(r"(?P<name>[a-z0-9][a-z0-9._-]*)(\[[a-z0-9,_-]+\])?==(?P<version>[0-9][\w.!+]*)")
 HASH = re.compile(r"--hash=sha256:[0-9a-f]{64}")
 #: A name in an .in file, with extras and perhaps a version.
@@ -91,6 +91,13 @@ def test_the_device_gets_little() -> None:
     names = {package.name for package in pinned("device")}
     assert names & NOT_ON_DEVICES == set()
     assert names >= {"awsiotsdk", "awscrt", "cryptography", "cronsim", "pyyaml"}
+
+
+def test_deploying_is_tested_with_what_operators_install() -> None:
+    """What an operator installs to deploy is what the tests run with, to the version."""
+    names = {package.name: package.version for package in pinned("deploy")}
+    assert names.items() <= {package.name: package.version for package in pinned("dev")}.items()
+    assert names.keys() >= {"boto3", "pyyaml", "rich"}
 
 
 @pytest.mark.parametrize("which", ["lab", "dev"])
