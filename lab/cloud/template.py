@@ -152,7 +152,7 @@ class Template:
             if not resource["Type"].startswith("Custom::") or not self._is_deployed(resource):
                 continue
             properties = self._resolver.resolve(resource["Properties"])
-            function = self._by_arn(str(properties["ServiceToken"]))
+            function = self.function_of(str(properties["ServiceToken"]))
             found.append(CustomResource(name, resource["Type"], properties, function))
         return found
 

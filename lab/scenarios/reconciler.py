@@ -9,6 +9,7 @@ from typing import Any
 from lab.scenarios.endings import FIRST, hold
 from lab.scenarios.scenario import require, scenario
 from lab.scenarios.stage import THING, Stage
+from rotation_protocol.jobs import ROTATE
 
 RECONCILER = "Reconciler"
 
@@ -29,9 +30,18 @@ def _job_events_are_on(stage: Stage) -> bool:
 def _daily_run(stage: Stage) -> None:
     """The schedule's event, hours later: what is young is left alone."""
     stage.wait_for_idle()
-    stage.backend.pass_time(2 * HOUR)
+    stage.lab.pass_time(2 * HOUR)
     stage.backend.tick(_FUNCTION)
     stage.backend.idle()
+
+
+def _job_without_limit(stage: Stage) -> str:
+    """A rotation job as an operator makes it who gives it no time limit; its id."""
+    iot = stage.lab.account.client("iot")
+    arn = iot.describe_thing(thingName=THING)["thingArn"]
+    document = json.dumps({"operation": ROTATE})
+    iot.create_job(jobId="without-limit", targets=[arn], document=document)
+    return "without-limit"
 
 
 def _told(stage: Stage) -> dict[str, str]:
@@ -56,13 +66,13 @@ def job_events_off(stage: Stage) -> None:
     require(not matched, "an event came all the same")
     require(len(stage.active_certificates()) == 2, "nothing was left over")
     _daily_run(stage)
-    stage.verdict(rotated=True, job=job, told=1)
     told = _told(stage)
     require("unfinished, repaired" in told[THING], f"people read {told}")
     require("job-events-off, repaired" in told["the account"], f"people read {told}")
     require(_job_events_are_on(stage), "job-execution events are off still")
-    stage.backend.tick(_FUNCTION)
+    stage.backend.tick(_FUNCTION)  # the same day's, once more
     stage.backend.idle()
+    stage.verdict(rotated=True, job=job, told=1)
     stage.verdict(rotated=True, job=stage.rotate(), told=1)
 
 
@@ -81,7 +91,7 @@ def job_events_off_and_cancelled(stage: Stage) -> None:
     stage.verdict(rotated=False, job=FIRST, status="canceled", told=2)
 
 
-@scenario(RECONCILER)
+@scenario(RECONCILER, backend={"GracePeriodDays": "0"})
 def clean_up_given_up(stage: Stage) -> None:
     """A clean-up fails until its event is a dead letter, and nobody redrives it: a dry run says
     what would be done, the next run does it."""
@@ -93,7 +103,7 @@ def clean_up_given_up(stage: Stage) -> None:
     stage.timeline.wait_for("dead-letter", source="lambda", timeout=60)
     stage.wait_for_idle()
     stage.backend.aws_fault = lambda *_: None
-    stage.backend.pass_time(2 * HOUR)
+    stage.lab.pass_time(2 * HOUR)
     before = stage.backend.aws_calls["iot", "DeleteCertificate"]
     dry = stage.backend.call(_FUNCTION, {"dryRun": True})
     _require_counts(dry, {"unfinished would-be-repaired": 1})
@@ -114,14 +124,14 @@ def creation_given_up(stage: Stage) -> None:
         if operation in ("AttachThingPrincipal", "UpdateCertificate")
         else None
     )
-    job = stage.create_job()
+    job = _job_without_limit(stage)
     stage.timeline.wait_for("notification", source="cloud", timeout=60)
     stage.device.power_off()
     stage.backend.idle()
     stage.backend.aws_fault = lambda *_: None
     require(len(stage.active_certificates()) == 2, "nothing was left over")
     _require_counts(stage.backend.call(_FUNCTION, {}), {})
-    stage.backend.pass_time(2 * HOUR)
+    stage.lab.pass_time(2 * HOUR)
     report = stage.backend.call(_FUNCTION, {})
     _require_counts(report, {"half-made repaired": 1})
     active = stage.active_certificates()
@@ -135,13 +145,13 @@ def creation_given_up(stage: Stage) -> None:
 def in_the_midst_of_a_rotation(stage: Stage) -> None:
     """The reconciler looks at every phase of a rotation, and hours late: it finds nothing."""
     stage.start()
-    job = stage.create_job()
+    job = _job_without_limit(stage)
     for phase in ("requesting", "staged", "probing", "proving", "committing", "committed"):
         stage.wait_for_phase(phase)
-        stage.backend.pass_time(HOUR)
+        stage.lab.pass_time(HOUR)
         _require_counts(stage.backend.call(_FUNCTION, {}), {})
     stage.wait_for_end(job, "succeeded")
-    stage.verdict(rotated=True, job=job)
+    stage.verdict(rotated=True, job=job, told=0)
 
 
 @scenario(RECONCILER)
@@ -153,10 +163,29 @@ def second_certificate_by_hand(stage: Stage) -> None:
     stage.verdict(rotated=True, job=job)
     other = iot.create_keys_and_certificate(setAsActive=True)
     iot.attach_thing_principal(thingName=THING, principal=other["certificateArn"])
-    _daily_run(stage)
-    told = _told(stage)
-    require("two-certificates, left" in told[THING], f"people read {told}")
-    require(other["certificateId"] in told[THING], "the certificate is not named")
+    report = stage.backend.call(_FUNCTION, {"thing": THING})
+    found = [one for one in report["findings"] if one["kind"] == "two-certificates"]
+    require(len(found) == 1, f"found were {report['findings']}")
+    require(found[0]["result"] == "left", "it was not left")
+    require(other["certificateId"] in found[0]["detail"], "the certificate is not named")
     attached = stage.certificates_in_account()
     kept = {other["certificateId"]: "ACTIVE", stage.certificate_on_disk(): "ACTIVE"}
     require(attached == kept, f"attached are {attached}")
+
+
+@scenario(RECONCILER)
+def grace_period_without_end(stage: Stage) -> None:
+    """The workflow that was to end a grace period was stopped: the reconciler ends it."""
+    stage.start()
+    job = stage.rotate()
+    stage.wait_for_idle()
+    states = stage.lab.account.client("stepfunctions")
+    arn = stage.backend.workflow_arn
+    for one in states.list_executions(stateMachineArn=arn)["executions"]:
+        states.stop_execution(executionArn=one["executionArn"])
+    stage.pass_grace()
+    require(len(stage.active_certificates()) == 2, "nothing was left over")
+    stage.lab.pass_time(2 * HOUR)
+    report = stage.backend.call(_FUNCTION, {"thing": THING})
+    require(report["counts"].get("unfinished repaired") == 1, f"found were {report['counts']}")
+    stage.verdict(rotated=True, job=job)

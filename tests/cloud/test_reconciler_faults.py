@@ -158,9 +158,9 @@ def test_process_dies(made: Made, is_done: bool) -> None:
         assert is_in_order(account, used), at
 
 
-def hear(account: Account, status: str, **details: str) -> None:
+def hear(account: Account, status: str, used: str) -> None:
     """The event comes after all."""
-    ended = Ended.of(ended_event(status, **details))
+    ended = Ended.of(ended_event(status, certificateId=used))
     assert ended is not None
     with suppress(StillIssuing):
         finish(account.cloud, ended)
@@ -205,7 +205,7 @@ def test_two_runs_at_once(made: Made) -> None:
 )
 def test_event_in_the_midst(made: Made, status: str) -> None:
     """The lost event comes in the midst of the run that makes up for it."""
-    at_each_call(made, lambda account, used: hear(account, status, certificateId=used))
+    at_each_call(made, lambda account, used: hear(account, status, used))
 
 
 def test_device_asks_again_in_the_midst() -> None:
@@ -243,7 +243,7 @@ def test_run_in_the_midst_of_a_rotation() -> None:
         answer_create(account.cloud, create_event(account.old))
         answer_commit(account.cloud, {**event("commit", issued_id(account)), "jobId": "job-1"})
         end_unheard(account, "SUCCEEDED", certificateId=issued_id(account))
-        hear(account, "SUCCEEDED", certificateId=issued_id(account))
+        hear(account, "SUCCEEDED", issued_id(account))
 
     undisturbed = Account()
     rotation(undisturbed)
