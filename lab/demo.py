@@ -95,18 +95,25 @@ def _warned_once(stage: Stage) -> None:
 
 def _rotated(stage: Stage) -> None:
     thing = stage.device.thing_name
-    _chapter(f"{thing}: an operator makes a job from the template, and the device rotates")
+    _chapter(f"{thing}: the rotation's workflow is started, makes a job, and the device rotates")
     old = stage.old.certificate_id
     print(f"  old certificate  {fingerprint(old)}\n", flush=True)
     stage.wait_until_listening()
-    job = stage.rotate()
-    stage.verdict(rotated=True, job=job, told=0)
+    workflow = stage.workflows.start(thing, old, f"rotate-{thing}")
+    job = stage.workflows.wait_for_job("succeeded")
+    stage.wait_for_idle()
     new = stage.certificate_on_disk()
+    _require(stage.active_certificates() == {old, new}, "not both certificates are ACTIVE")
     print(f"\n  old certificate  {fingerprint(old)}\n  new certificate  {fingerprint(new)}\n")
     _say("key and certificate on the disk match, and the key is its owner's alone")
     _say("the nucleus is connected with the new certificate")
+    _say("the old one is still ACTIVE in the account, until its grace period is over")
+    days = stage.backend.grace_seconds // (24 * 3600)
+    _chapter(f"{thing}: {days} days pass on the cloud's clock, and the workflow goes on")
+    stage.verdict(rotated=True, job=job, told=0)
+    _require(stage.workflows.status(workflow) == "SUCCEEDED", "the workflow has not succeeded")
     _say("the old one is gone from the account; the new one is its only ACTIVE one")
-    _say("the job has one end: SUCCEEDED")
+    _say("the job has one end, and so has the workflow: SUCCEEDED")
     stage.take_for_old()
 
 

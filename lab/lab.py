@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import Any
 
 from lab.account.account import Account, DeviceIdentity
-from lab.account.policies import core_device_policy
 from lab.clock import LabClock
 from lab.cloud.backend import Backend
+from lab.cloud.device_policy import core_device_policy
 from lab.https.credentials import make_role_alias
 from lab.https.data_plane import DataPlane
 from lab.https.device_endpoint import DeviceEndpoint
@@ -53,6 +53,7 @@ class Lab:
                 server_key=pair[1],
                 region=self.account.region,
                 account_id=self.account.account_id,
+                auto_registration=self.account.auto_registration,
             )
             self.https = DeviceEndpoint(
                 self.loop,
@@ -110,8 +111,9 @@ class Lab:
     ) -> tuple[CoreDevice, DeviceIdentity]:
         """Register a thing with a certificate and a policy, and lay out its Greengrass root.
 
-        The certificate is AWS IoT's, valid until 2049, unless a window is given. The device
-        is not started; when the lab closes it is stopped.
+        The policy is the template's, unless another one is given. The certificate is AWS
+        IoT's, valid until 2049, unless a window is given. The device is not started; when the
+        lab closes it is stopped.
         """
         registered = self.account.register_device(
             thing_name,
@@ -120,12 +122,33 @@ class Lab:
             key_algorithm=key_algorithm,
             policy_document=policy
             or core_device_policy(
-                thing_name,
                 region=self.account.region,
                 account_id=self.account.account_id,
-                topic_prefix=topic_prefix,
+                TopicPrefix=topic_prefix,
             ),
         )
+        device = self.lay_out(
+            registered,
+            runtime=runtime,
+            fleet_provisioned=fleet_provisioned,
+            configuration=configuration,
+        )
+        return device, registered
+
+    def lay_out(
+        self,
+        registered: DeviceIdentity,
+        *,
+        runtime: Runtime = "classic",
+        fleet_provisioned: bool = False,
+        configuration: Mapping[str, Any] | None = None,
+        folder: str = "",
+    ) -> CoreDevice:
+        """A core device with this identity, whether the account knows it or not; not started.
+
+        Its root is in the lab's folder, called like the thing unless a name is given.
+        """
+        thing_name = registered.thing_name
         identity = CoreIdentity(
             thing_name=thing_name,
             certificate_pem=registered.certificate_pem,
@@ -136,7 +159,7 @@ class Lab:
             data_endpoint=self.https.address,
             credential_endpoint=self.https.address,
         )
-        root = self.folder / thing_name
+        root = self.folder / (folder or thing_name)
         if runtime == "lite":
             layout = lay_out_lite(root, identity)
         else:
@@ -152,7 +175,7 @@ class Lab:
             configuration=configuration,
         )
         self._closing.callback(device.stop)
-        return device, registered
+        return device
 
     def _server_pair(self) -> tuple[Path, Path]:
         """Certificate and key of the account's endpoints, in PEM files."""

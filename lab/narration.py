@@ -12,6 +12,7 @@ _SHOWN = {
     "iot-core": {"connected", "refused", "publish-denied", "disconnected"},
     "nucleus": {"started", "component-state", "stopped", "unauthorized", "power-off"},
     "jobs": None,
+    "workflow": None,
     "systemd": {"systemd-run", "ss", "systemctl"},
     "component": None,
     "cloud": None,

@@ -30,9 +30,12 @@ from rotation_cloud.ports import (
     NotFound,
     Throttled,
 )
+from rotation_cloud.registrar import IotRegistrar
+from rotation_cloud.signer import SignerIssuer
 from rotation_cloud.table import DocumentTable, Table
 
 _ATTEMPTS = 3
+_PATIENCE, _SIGNERS_PATIENCE = 10, 30
 _GOES_ON = ("QUEUED", "IN_PROGRESS")
 _STRAY_PAGES, _STRAY_PAGE, _STRAYS = 4, 250, 50
 #: AWS IoT's clock and ours may differ by this much, in seconds.
@@ -42,10 +45,15 @@ _clients: dict[tuple[str, int, float], Any] = {}
 _lock = threading.Lock()
 
 
-def client(service: str, attempts: int = _ATTEMPTS, per_second: float = 0) -> Any:
-    """The container's client of a service, which makes a call ``attempts`` times at most.
-
-    With ``per_second`` it makes no more calls than that in a second.
+def client(
+    service: str,
+    attempts: int = _ATTEMPTS,
+    patience: float = _PATIENCE,
+    per_second: float = 0,
+) -> Any:
+    """The container's client of a service, which makes a call ``attempts`` times at most, and
+    waits ``patience`` seconds for an answer; its first user says so. With ``per_second`` it makes
+    no more calls than that in a second.
     """
     key = (service, attempts, per_second)
     with _lock:
@@ -53,7 +61,7 @@ def client(service: str, attempts: int = _ATTEMPTS, per_second: float = 0) -> An
             config = Config(
                 retries={"mode": "standard", "total_max_attempts": attempts},
                 connect_timeout=3,
-                read_timeout=10,
+                read_timeout=patience,
             )
             made: Any = boto3.client(
                 service,  # type: ignore[call-overload]  # the stubs list known names only
@@ -91,9 +99,17 @@ def cloud(environment: Mapping[str, str], iot_per_second: float = 0) -> Cloud:
             days=int(environment["PRIVATE_CA_VALIDITY_DAYS"]),
             algorithm=environment["PRIVATE_CA_SIGNING_ALGORITHM"],
         )
+    elif environment.get("ISSUER") == "signer":
+        issuer = SignerIssuer(
+            client("iot"),
+            client("lambda", attempts=1, patience=_SIGNERS_PATIENCE),
+            clock.now,
+            function_arn=environment["SIGNER_FUNCTION_ARN"],
+        )
     return Cloud(
         prefix=environment["TOPIC_PREFIX"],
         registry=IotRegistry(iot),
+        registrar=IotRegistrar(iot),
         issuer=issuer,
         jobs=IotJobs(iot, client("iot-jobs-data"), environment.get("JOB_TEMPLATE_ARN", "")),
         records=Table(environment["TABLE_NAME"], client("dynamodb")),
@@ -106,6 +122,7 @@ def cloud(environment: Mapping[str, str], iot_per_second: float = 0) -> Cloud:
         job_events=IotJobEvents(iot),
         clock=clock,
         grace_seconds=int(environment.get("GRACE_PERIOD_DAYS", "0")) * 24 * 3600,
+        registers=environment.get("REGISTERS_DEVICES") == "true",
     )
 
 

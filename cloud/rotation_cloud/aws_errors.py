@@ -14,6 +14,7 @@ _KINDS: dict[str, type[AwsError]] = {
     "ThrottlingException": Throttled,
     "TooManyRequestsException": Throttled,
     "RequestThrottled": Throttled,
+    "EC2ThrottledException": Throttled,
     "RequestLimitExceeded": Throttled,
     "ProvisionedThroughputExceededException": Throttled,
     "ResourceNotFoundException": NotFound,

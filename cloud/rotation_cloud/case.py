@@ -106,8 +106,8 @@ class Case:
         said, heard = self.heartbeat, last_heard(self.cloud, self.thing)
         if said is not None and said.certificate_id == certificate_id and said.last_seen > since:
             return f"the device said at {text(said.last_seen)} that it uses this one"
-        if heard is not None and heard.certificate_id == certificate_id and heard.at > since:
-            return f"the device was heard with this one at {text(heard.at)}"
+        if heard is not None and heard.certificate_id == certificate_id and heard.last > since:
+            return f"the device was heard with this one at {text(heard.last)}"
         return ""
 
     def _others_of(self, arn: str) -> Sequence[str]:

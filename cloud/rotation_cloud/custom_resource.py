@@ -13,7 +13,7 @@ import json
 import logging
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlsplit
@@ -136,10 +136,8 @@ def _put(url: str, body: bytes) -> int:
     """A PUT to CloudFormation's bucket; its signature wants no Content-Type."""
     parts = urlsplit(url)
     make = http.client.HTTPSConnection if parts.scheme == "https" else http.client.HTTPConnection
-    connection = make(parts.netloc, timeout=_TIMEOUT)
-    try:
-        path = f"{parts.path}?{parts.query}" if parts.query else parts.path
+    path = f"{parts.path}?{parts.query}" if parts.query else parts.path
+    with closing(make(parts.netloc, timeout=_TIMEOUT)) as connection:
         connection.request("PUT", path, body, {"Content-Type": ""})
-        return connection.getresponse().status
-    finally:
-        connection.close()
+        with connection.getresponse() as response:
+            return response.status

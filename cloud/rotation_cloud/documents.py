@@ -13,6 +13,13 @@ from typing import Any
 INVENTORY = "#inventory"
 #: Which workflow is just about to make a job for the thing.
 BEGINNING = "#beginning"
+#: Whose thing, certificate id or serial number has one is not registered. Kept by an operator;
+#: written here for certificates that are retired. ``why`` in its body is for people.
+DENIED = "#denied"
+#: Which certificate is being registered for a thing.
+REGISTRATION = "#registration"
+#: When people were told that a certificate is refused; kept under its id instead of a thing.
+REFUSED = "#refused"
 
 
 @dataclass(frozen=True)

@@ -45,7 +45,7 @@ def judge(cloud: Cloud, thing: str, certificate_id: str) -> Judgement:
     (arn,) = arns
     records = cloud.records.of_thing(thing)
     heard = last_heard(cloud, thing)
-    if heard is not None and all(heard.at > record.ended for record in records):
+    if heard is not None and all(heard.seen > record.ended for record in records):
         if heard.certificate_id != certificate_id:
             return Judgement(reason=NotDue.NOT_IN_USE)
     elif any(record.old == certificate_id and record.keeps_new for record in records):

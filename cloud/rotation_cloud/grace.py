@@ -101,7 +101,7 @@ def end(cloud: Cloud, record: Record) -> Record:
 
 def _objection(cloud: Cloud, record: Record, victim: str) -> Objection | None:
     heard = last_heard(cloud, record.thing)
-    if heard is not None and heard.certificate_id == victim and heard.at > record.ended:
+    if heard is not None and heard.certificate_id == victim and heard.last > record.ended:
         return Objection.STILL_IN_USE
     if not cloud.registry.is_active(record.kept_arn):
         return Objection.OTHER_NOT_ACTIVE

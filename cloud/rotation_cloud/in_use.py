@@ -13,18 +13,22 @@ from rotation_cloud.ports import Cloud
 
 @dataclass(frozen=True)
 class Heard:
-    """The certificate of the connection, and when, in seconds since the epoch."""
+    """The certificate of the last health message's connection.
+
+    ``seen`` is when the registry was last asked whether it is the thing's, ``last`` when anything
+    was last heard of the thing, in seconds since the epoch.
+    """
 
     certificate_id: str
-    at: int
+    seen: int
+    last: int
 
 
 def last_heard(cloud: Cloud, thing: str) -> Heard | None:
-    """The last message that the inventory took of the thing; None if it took none."""
-    inventory = cloud.documents.get(thing, INVENTORY)
-    if inventory is None:
+    """As the inventory has it; None if it has nothing."""
+    document = cloud.documents.get(thing, INVENTORY)
+    body = {} if document is None else document.body
+    if not body.get("attached"):
         return None
-    principal, at = inventory.body.get("principal"), inventory.body.get("heardAt")
-    if not isinstance(principal, str) or not isinstance(at, int):
-        return None
-    return Heard(principal, at)
+    seen = int(body.get("attachedSeen", 0))
+    return Heard(str(body["attached"]), seen, max(seen, int(body.get("lastSeen", 0))))

@@ -1,4 +1,7 @@
-"""Who signs certificates: AWS IoT itself, or a private CA whose certificates are registered."""
+"""Who signs certificates: AWS IoT itself, or a private CA whose certificates are registered.
+
+A signer of the operator's own is in ``signer.py``.
+"""
 
 from __future__ import annotations
 
@@ -10,10 +13,13 @@ from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
 
 from rotation_cloud.aws_errors import error_code, translated
-from rotation_cloud.ports import AlreadyThere, AwsError, Issuance, Throttled
+from rotation_cloud.ports import AlreadyThere, AwsError, Issuance, Order, Throttled
 
 #: Private CA signs within seconds; one that takes longer has done so when the device asks again.
 _WAITS = (0.5, 1, 1, 2, 2, 4, 4)
+#: What RegisterCertificate may say of a CA that is not registered; the API reference names no
+#: error for it. A CA that was deactivated is another matter (CertificateStateException).
+_CA_NOT_KNOWN = ("CertificateValidationException", "ResourceNotFoundException")
 
 
 class IotIssuer:
@@ -23,10 +29,10 @@ class IotIssuer:
         """``iot`` is a boto3 client that asks once: a second try may be a second certificate."""
         self._iot = iot
 
-    def issue(self, csr: str, token: str) -> Issuance:
+    def issue(self, order: Order) -> Issuance:
         with translated("CreateCertificateFromCsr"):
             made = self._iot.create_certificate_from_csr(
-                certificateSigningRequest=csr, setAsActive=True
+                certificateSigningRequest=order.csr, setAsActive=True
             )
         return Issuance(made["certificateArn"], made["certificatePem"])
 
@@ -54,25 +60,18 @@ class PrivateCaIssuer:
         self._days = days
         self._algorithm = algorithm
 
-    def issue(self, csr: str, token: str) -> Issuance:
+    def issue(self, order: Order) -> Issuance:
         partition = self._ca_arn.split(":")[1]
         with translated("IssueCertificate"):
             issued = self._acm_pca.issue_certificate(
                 CertificateAuthorityArn=self._ca_arn,
-                Csr=csr.encode(),
+                Csr=order.csr.encode(),
                 SigningAlgorithm=self._algorithm,
                 TemplateArn=f"arn:{partition}:acm-pca:::template/EndEntityClientAuthCertificate/V1",
                 Validity={"Type": "DAYS", "Value": self._days},
-                IdempotencyToken=token,
+                IdempotencyToken=order.token,
             )
-        pem = self._fetched(issued["CertificateArn"])
-        try:
-            with translated("RegisterCertificateWithoutCA"):
-                arn = self._iot.register_certificate_without_ca(certificatePem=pem, status="ACTIVE")
-            return Issuance(arn["certificateArn"], pem)
-        except AlreadyThere:
-            # By an attempt whose answer was lost, or whose undoing stopped half way.
-            return Issuance(self._reactivated(pem), pem)
+        return register(self._iot, self._fetched(issued["CertificateArn"]))
 
     def _fetched(self, arn: str) -> str:
         for wait in (*_WAITS, None):
@@ -90,12 +89,41 @@ class PrivateCaIssuer:
                 self._sleep(wait)
         raise Throttled("GetCertificate: the private CA is not ready")
 
-    def _reactivated(self, pem: str) -> str:
-        der = x509.load_pem_x509_certificate(pem.encode()).public_bytes(Encoding.DER)
-        certificate_id = hashlib.sha256(der).hexdigest()
-        with translated("DescribeCertificate"):
-            known = self._iot.describe_certificate(certificateId=certificate_id)
-        arn = str(known["certificateDescription"]["certificateArn"])
-        with translated("UpdateCertificate"):
-            self._iot.update_certificate(certificateId=certificate_id, newStatus="ACTIVE")
-        return arn
+
+def register(iot: Any, pem: str, ca_pem: str | None = None) -> Issuance:
+    """Registers the certificate ACTIVE: with its CA if that one is given and known to AWS IoT.
+
+    https://docs.aws.amazon.com/iot/latest/apireference/API_RegisterCertificate.html
+    """
+    try:
+        return Issuance(_registered(iot, pem, ca_pem), pem)
+    except AlreadyThere:
+        # By an attempt whose answer was lost, or whose undoing stopped half way.
+        return Issuance(_reactivated(iot, pem), pem)
+
+
+def _registered(iot: Any, pem: str, ca_pem: str | None) -> str:
+    if ca_pem is not None:
+        try:
+            with translated("RegisterCertificate"):
+                made = iot.register_certificate(
+                    certificatePem=pem, caCertificatePem=ca_pem, status="ACTIVE"
+                )
+            return str(made["certificateArn"])
+        except AwsError as error:
+            if error_code(error) not in _CA_NOT_KNOWN:
+                raise
+    with translated("RegisterCertificateWithoutCA"):
+        made = iot.register_certificate_without_ca(certificatePem=pem, status="ACTIVE")
+    return str(made["certificateArn"])
+
+
+def _reactivated(iot: Any, pem: str) -> str:
+    der = x509.load_pem_x509_certificate(pem.encode()).public_bytes(Encoding.DER)
+    certificate_id = hashlib.sha256(der).hexdigest()
+    with translated("DescribeCertificate"):
+        known = iot.describe_certificate(certificateId=certificate_id)
+    arn = str(known["certificateDescription"]["certificateArn"])
+    with translated("UpdateCertificate"):
+        iot.update_certificate(certificateId=certificate_id, newStatus="ACTIVE")
+    return arn

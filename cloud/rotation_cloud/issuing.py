@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 
 from rotation_cloud import notices
 from rotation_cloud.asking import Refusal
-from rotation_cloud.ports import AwsError, Cloud, RecordChanged, Refused, Throttled
+from rotation_cloud.ports import AwsError, Cloud, Order, RecordChanged, Refused, Throttled
 from rotation_cloud.records import Record, State, Which
 from rotation_cloud.retirement import retire, retire_strays
 from rotation_protocol.fields import WireError
@@ -86,7 +86,7 @@ def _issue(cloud: Cloud, record: Record, csr: str, made: _Made) -> Issued:
     made.policies = tuple(cloud.registry.policies(record.old_arn))
     made.unsure = True
     try:
-        issuance = cloud.issuer.issue(csr, _token(record))
+        issuance = cloud.issuer.issue(Order(csr, _token(record), record.thing, record.job_id))
     except Refused as error:
         made.unsure = False
         raise Refusal(RejectionCode.CSR_REFUSED, str(error)) from error

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
+from rotation_cloud.admission import Reason
 from rotation_cloud.ports import Cloud
 
 #: https://docs.aws.amazon.com/sns/latest/api/API_Publish.html
@@ -14,7 +17,10 @@ def creation_failed(
     """No certificate could be issued; ``left`` is the ARN of one that could not be removed."""
     advice = "Look at the detail and at the function's log. The device may ask again by itself."
     if code == "csr-refused":
-        advice = "Check keyAlgorithm and signingAlgorithm in the component's configuration."
+        advice = (
+            "Check keyAlgorithm and signingAlgorithm in the component's configuration; if a signer "
+            "of your own refused, its reason is in the detail."
+        )
     if left is not None:
         advice += (
             f" {left} could not be removed yet: it is tried again when the device asks again or "
@@ -114,6 +120,57 @@ def certificate_shared(cloud: Cloud, thing: str, job_id: str, arn: str, others: 
         f"It was detached from {thing} and is still ACTIVE. Rotate the other things as well; the "
         "last one's rotation removes it.",
     )
+
+
+def device_refused(
+    cloud: Cloud, thing: str, certificate_id: str, reason: Reason, detail: str
+) -> None:
+    """A device that presented a certificate of a registered CA is not let in."""
+    cloud.notices.tell(
+        f"Device refused: {thing or certificate_id[:16]}"[:_MAX_SUBJECT],
+        {
+            "thingName": thing,
+            "certificateId": certificate_id,
+            "status": "REGISTRATION_REFUSED",
+            "reason": reason.value,
+            "detail": detail,
+            "whatToDo": f"{_REFUSED[reason]} It is let in at its next try once the reason is gone. "
+            "If it is no device of yours, put its certificate on the deny list, and look at who "
+            "can use the CA.",
+        },
+    )
+
+
+def certificate_replaced(
+    cloud: Cloud, thing: str, certificate_id: str, replaced: Sequence[str]
+) -> None:
+    """A new certificate of an own CA takes the place of a thing's ACTIVE ones."""
+    cloud.notices.tell(
+        f"Certificate of {thing} replaced"[:_MAX_SUBJECT],
+        {
+            "thingName": thing,
+            "certificateId": certificate_id,
+            "status": "CERTIFICATE_REPLACED",
+            "reason": "replaced",
+            "detail": f"It replaces {', '.join(replaced)}, INACTIVE from now on",
+            "whatToDo": "If the device was provisioned anew, there is nothing to do. If not, "
+            "somebody else holds a certificate with its name: deactivate the new one, activate "
+            "the old one, and look at who can use the CA.",
+        },
+    )
+
+
+#: What may be the matter, and what to do.
+_REFUSED = {
+    Reason.UNKNOWN_CA: "Its CA is not the one in RegistrationCaId, or not ACTIVE.",
+    Reason.NOT_SIGNED: "Its CA did not sign it: this is no certificate of yours.",
+    Reason.NOT_VALID: "Give the device a certificate that is valid now, or set its clock.",
+    Reason.NO_NAME: "See that your CA puts the thing's name where RegistrationNameAttribute says.",
+    Reason.DENIED: "Take it from the deny list if it may come in.",
+    Reason.UNKNOWN_THING: "Create the thing if it may come in.",
+    Reason.ATTACHED_ELSEWHERE: "Detach the certificate from the other thing, if that is wrong.",
+    Reason.THING_IN_USE: "If the device was provisioned anew, deactivate its other certificate.",
+}
 
 
 def _tell(

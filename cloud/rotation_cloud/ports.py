@@ -44,11 +44,35 @@ class RecordChanged(Exception):
 
 
 @dataclass(frozen=True)
+class Order:
+    """What is asked of an issuer: a certificate for the CSR (PEM) of a thing, in a job.
+
+    ``token`` (36 characters) is the same for the same request.
+    """
+
+    csr: str
+    token: str
+    thing: str
+    job_id: str
+
+
+@dataclass(frozen=True)
 class Issuance:
     """A certificate that is registered and ACTIVE, attached to nothing yet."""
 
     arn: str
     pem: str
+
+
+@dataclass(frozen=True)
+class Registered:
+    """A certificate, or a CA's, in the registry. ``status`` is as in the AWS IoT API; ``ca_id``
+    names the registered CA that signed it, and is empty if there is none."""
+
+    arn: str
+    pem: str
+    status: str
+    ca_id: str = ""
 
 
 @dataclass(frozen=True)
@@ -134,15 +158,29 @@ class Registry(Protocol):
         """Raises NotFound, or InUse while something is attached."""
 
 
-class Issuer(Protocol):
-    """Who signs: AWS IoT, or a private CA."""
+class Registrar(Protocol):
+    """What letting a device in asks of AWS IoT beside the registry."""
 
-    def issue(self, csr: str, token: str) -> Issuance:
-        """A certificate for the CSR (PEM), registered ACTIVE. Raises Refused for the CSR.
+    def certificate(self, certificate_id: str) -> Registered:
+        """Raises NotFound."""
+
+    def ca(self, ca_id: str) -> Registered:
+        """A CA that is registered. Raises NotFound."""
+
+    def create_thing(self, thing: str) -> None:
+        """One that is there already is no error, and stays as it is."""
+
+    def activate(self, arn: str) -> None:
+        """Raises NotFound."""
+
+
+class Issuer(Protocol):
+    """Who signs: AWS IoT, a private CA, or a signer of the operator's own."""
+
+    def issue(self, order: Order) -> Issuance:
+        """A certificate, registered ACTIVE. Raises Refused for the CSR.
 
         After Refused and Throttled there is none; after any other error there may be one.
-
-        ``token`` (36 characters) is the same for the same request, where the CA can use it.
         """
 
 
@@ -266,6 +304,7 @@ class Cloud:
 
     prefix: str
     registry: Registry
+    registrar: Registrar
     issuer: Issuer
     jobs: JobExecutions
     records: Records
@@ -279,3 +318,5 @@ class Cloud:
     clock: Clock
     #: For how long the old certificate stays after a rotation; 0: it goes at once.
     grace_seconds: int = 0
+    #: Whether certificates of an own CA are registered when they are first presented.
+    registers: bool = False

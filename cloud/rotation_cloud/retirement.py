@@ -11,7 +11,8 @@ from collections.abc import Iterable
 from contextlib import suppress
 
 from rotation_cloud import notices
-from rotation_cloud.ports import Cloud, InUse, NotFound
+from rotation_cloud.documents import DENIED, Document
+from rotation_cloud.ports import Cloud, InUse, NotFound, RecordChanged
 from rotation_cloud.records import Record, Which
 from rotation_cloud.security_events import Activity, SecurityEvent
 
@@ -65,6 +66,8 @@ def _say(
 def retire(cloud: Cloud, arn: str, policies: Iterable[str], thing: str) -> None:
     """Deactivates, detaches and deletes the certificate. Raises AwsError: it may be repeated."""
     registry = cloud.registry
+    if cloud.registers:
+        _deny(cloud, arn)
     try:
         registry.deactivate(arn)
     except NotFound:
@@ -74,6 +77,15 @@ def retire(cloud: Cloud, arn: str, policies: Iterable[str], thing: str) -> None:
         registry.detach_thing(arn, thing)
     with suppress(NotFound):
         _delete(cloud, arn)
+
+
+def _deny(cloud: Cloud, arn: str) -> None:
+    """What is deleted and signed by a CA with auto-registration would come back when its key is
+    used again, by the device or by a thief: it is not to be let in."""
+    certificate_id = arn.partition(":cert/")[2]
+    if cloud.documents.get(certificate_id, DENIED) is None:
+        with suppress(RecordChanged):
+            cloud.documents.write(Document(certificate_id, DENIED, {"why": "it was retired"}))
 
 
 def retire_strays(cloud: Cloud, record: Record) -> bool:

@@ -148,10 +148,11 @@ def _document(item: Mapping[str, Any]) -> Document:
     return Document(
         thing=item["thing"]["S"],
         name=item["jobId"]["S"],
-        body=_plain(_from_dynamodb.deserialize(item["body"])),
+        # What an operator wrote by hand may be no more than its key.
+        body=_plain(_from_dynamodb.deserialize(item["body"])) if "body" in item else {},
         expires_at=int(item.get("expiresAt", {}).get("N", 0)),
-        version=int(item["version"]["N"]),
-        writer=item["writer"]["S"],
+        version=int(item.get("version", {}).get("N", 0)),
+        writer=item.get("writer", {}).get("S", ""),
     )
 
 

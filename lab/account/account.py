@@ -19,6 +19,8 @@ from typing import TYPE_CHECKING, Any, Literal, overload
 
 import boto3
 from botocore.config import Config
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes
 from moto.core import DEFAULT_ACCOUNT_ID
 from moto.moto_api._internal import moto_api_backends
 from moto.server import ThreadedMotoServer
@@ -31,6 +33,7 @@ from lab.account.authority import (
     generate_private_key,
     private_key_pem,
 )
+from lab.account.auto_registration import AutoRegistration
 from lab.account.aws_environment import (
     ACCESS_KEY_ID,
     SECRET_ACCESS_KEY,
@@ -39,6 +42,7 @@ from lab.account.aws_environment import (
 )
 from lab.account.models import new_session
 from lab.account.moto_corrections import corrected_moto
+from lab.account.moto_functions import Handler
 from lab.account.registry import AccountRegistry
 from lab.jobs.service import Jobs
 from lab.states.service import StateMachines
@@ -89,6 +93,8 @@ class Account:
         # Signs device certificates that AWS IoT would not: those with a chosen window.
         self.own_authority = Authority.create("CertKeeper lab device CA")
         self.registry = AccountRegistry(self.account_id, self.region)
+        self.auto_registration = AutoRegistration(self.account_id, self.region)
+        self._functions: dict[str, Handler] = {}
         # Its notifications go nowhere until ``jobs.publish`` is set.
         self.jobs = Jobs(self.account_id, self.region, timeline=timeline)
         # Their functions are nobody's until ``state_machines.functions`` is set.
@@ -99,7 +105,9 @@ class Account:
             raise RuntimeError("another Account is open in this process: close it first")
         with ExitStack() as opened:
             opened.callback(Account._open.release)
-            opened.enter_context(corrected_moto(self.iot_authority, self.jobs, self.state_machines))
+            opened.enter_context(
+                corrected_moto(self.iot_authority, self.jobs, self.state_machines, self._functions)
+            )
             endpoint_url = opened.enter_context(_moto_server())
             variables = aws_environment(endpoint_url, self.region)
             opened.enter_context(only_aws_environment(variables))
@@ -189,6 +197,39 @@ class Account:
             "account", "device-registered", thing=thing_name, certificate_id=certificate_id
         )
         return DeviceIdentity(thing_name, certificate_id, arn, pem, private_key_pem(key))
+
+    def certify(
+        self, thing_name: str, authority: Authority, *, key_algorithm: str = "ECDSA-P256"
+    ) -> DeviceIdentity:
+        """A pair from an operator's factory: AWS IoT knows nothing of it, nor of the thing."""
+        key = generate_private_key(key_algorithm)
+        now = datetime.datetime.now(datetime.UTC)
+        pem = authority.issue_device_certificate(
+            key.public_key(),
+            common_name(thing_name),
+            not_before=now - datetime.timedelta(days=1),
+            not_after=now + datetime.timedelta(days=365),
+        )
+        parsed = x509.load_pem_x509_certificate(pem.encode())
+        certificate_id = parsed.fingerprint(hashes.SHA256()).hex()
+        arn = f"arn:aws:iot:{self.region}:{self.account_id}:cert/{certificate_id}"
+        return DeviceIdentity(thing_name, certificate_id, arn, pem, private_key_pem(key))
+
+    def register_ca(self, certificate_pem: str, *, automatic: bool = False) -> str:
+        """Registers a CA, ACTIVE, ``automatic`` with auto-registration; its caCertificateId."""
+        made = self.client("iot").register_ca_certificate(
+            caCertificate=certificate_pem,
+            setAsActive=True,
+            allowAutoRegistration=automatic,
+            certificateMode="SNI_ONLY",
+        )
+        return str(made["certificateId"])
+
+    def make_function(self, name: str, handler: Handler) -> str:
+        """A Lambda function of the account's, beside those of the template; its ARN."""
+        arn = f"arn:aws:lambda:{self.region}:{self.account_id}:function:{name}"
+        self._functions[arn] = handler
+        return arn
 
     def _close_clients(self) -> None:
         with self._clients_lock:

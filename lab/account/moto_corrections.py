@@ -1,24 +1,26 @@
 """What moto 5.2.5 gets wrong about AWS IoT, put right while an account is open.
 
 Each correction replaces one attribute of moto's iot backend, and its docstring says
-why; those of jobs are in moto_jobs.py, of workflows in moto_states.py. What moto checks by
-itself (duplicates, deleting what is ACTIVE or attached) stays moto's. Left as they are, because
-nothing here needs them yet: the lists have no pages, DescribeCertificate knows no
-certificateMode and no caCertificateId, and CreateThing replaces a thing of the same name.
+why; those of jobs are in moto_jobs.py, of workflows in moto_states.py, of CAs and things in
+moto_registration.py, of Lambda in moto_functions.py. What moto checks by itself (duplicates,
+deleting what is ACTIVE or attached) stays moto's. Left as it is, because nothing here needs it
+yet: the lists have no pages.
 """
 
 from __future__ import annotations
 
 import hashlib
+import itertools
 import json
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from typing import Any, TypeVar
 
 import moto
 from cryptography import x509
 from cryptography.hazmat.primitives import serialization
+from moto.awslambda.models import LambdaBackend
 from moto.core.responses import ActionResult, EmptyResult
 from moto.dynamodb.models import DynamoDBBackend
 from moto.iot.exceptions import IoTClientError
@@ -26,15 +28,18 @@ from moto.iot.models import FakeCertificate, FakeThingGroup, IoTBackend
 from moto.iot.responses import IoTResponse
 from moto.stepfunctions.models import StepFunctionBackend
 
-from lab.account import moto_jobs, moto_states
+from lab.account import moto_functions, moto_jobs, moto_registration, moto_states
+from lab.account.attachments import ATTACHMENT_TYPES, EXCLUSIVE, NON_EXCLUSIVE
 from lab.account.authority import Authority, CsrRefused
+from lab.account.moto_functions import Handler
 from lab.account.policies import POLICY_MAX_CHARACTERS, policy_characters
 from lab.jobs.service import Jobs
 from lab.states.service import StateMachines
 
 WRITTEN_FOR = "5.2.5"
 
-NON_EXCLUSIVE, EXCLUSIVE = ATTACHMENT_TYPES = ("NON_EXCLUSIVE_THING", "EXCLUSIVE_THING")
+
+_ROOMS = (moto_jobs, moto_states, moto_registration, moto_functions)
 
 
 class MotoVersionUnknown(RuntimeError):
@@ -52,13 +57,17 @@ _corrections: list[tuple[type, str, object]] = [
 
 @contextmanager
 def corrected_moto(
-    iot_authority: Authority, jobs: Jobs, state_machines: StateMachines
+    iot_authority: Authority,
+    jobs: Jobs,
+    state_machines: StateMachines,
+    functions: Mapping[str, Handler],
 ) -> Iterator[None]:
     """Applies every correction, and takes all of them back at the end.
 
     ``iot_authority`` signs what AWS IoT would sign, ``jobs`` is its Jobs service, and
-    ``state_machines`` are Step Functions. Raises MotoVersionUnknown, with nothing changed, if moto
-    is not the version that they were written for.
+    ``state_machines`` are Step Functions; ``functions`` are Lambda's by their ARN. Raises
+    MotoVersionUnknown, with nothing changed, if moto is not the version that they were written
+    for.
     """
     if moto.__version__ != WRITTEN_FOR:
         raise MotoVersionUnknown(
@@ -70,10 +79,11 @@ def corrected_moto(
         (IoTBackend, "iot_authority", iot_authority),
         (IoTBackend, "jobs_service", jobs),
         (StepFunctionBackend, "states_service", state_machines),
+        (LambdaBackend, "lab_functions", functions),
     ]
-    corrections = [*services, *_corrections, *moto_jobs.CORRECTIONS, *moto_states.CORRECTIONS]
+    rooms = (_corrections, *(each.CORRECTIONS for each in _ROOMS))
     with ExitStack() as taken_back:
-        for owner, name, value in corrections:
+        for owner, name, value in itertools.chain(services, *rooms):
             taken_back.callback(_restore, owner, name, vars(owner).get(name, _ABSENT))
             setattr(owner, name, value)
         yield
@@ -142,17 +152,6 @@ def _put_item(backend: Any, *arguments: Any, **named: Any) -> Any:
     """Two conditional writes at once could both find their condition true."""
     with _one_write_at_a_time:
         return _moto_put_item(backend, *arguments, **named)
-
-
-_moto_description = FakeCertificate.to_description_dict
-
-
-@_corrects(FakeCertificate, "to_description_dict")
-def _to_description_dict(certificate: Any) -> dict[str, Any]:
-    """DescribeCertificate gave every certificate a validity from yesterday until tomorrow."""
-    parsed = x509.load_pem_x509_certificate(certificate.certificate_pem.encode())
-    validity = {"notBefore": parsed.not_valid_before_utc, "notAfter": parsed.not_valid_after_utc}
-    return {**_moto_description(certificate), "validity": validity}
 
 
 _moto_delete_certificate = IoTBackend.delete_certificate

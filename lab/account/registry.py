@@ -13,6 +13,8 @@ from typing import Any
 
 from moto.iot.models import iot_backends
 
+from lab.account.attachments import EXCLUSIVE
+
 
 @dataclass(frozen=True)
 class RegisteredCertificate:
@@ -50,6 +52,14 @@ class AccountRegistry:
         if found is None:
             return []
         return [name for arn, name in list(self._backend.principal_things) if arn == found.arn]
+
+    def exclusive_thing(self, certificate_id: str) -> str | None:
+        """The thing that the certificate is exclusively attached to; None if there is none."""
+        found = self._backend.certificates.get(certificate_id)
+        for (arn, name), attached in list(self._backend.principal_things.items()):
+            if found is not None and arn == found.arn and attached[2] == EXCLUSIVE:
+                return str(name)
+        return None
 
     def policy_documents(self, certificate_id: str) -> list[dict[str, Any]]:
         """The default versions of the policies that count for the certificate: its own,

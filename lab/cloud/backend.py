@@ -8,6 +8,7 @@ with the lab's clock. What the functions publish to SNS is recorded as ``notific
 
 from __future__ import annotations
 
+import json
 import logging
 import time
 from collections import Counter
@@ -219,6 +220,9 @@ class Backend:
         iot = self._account.client("iot")
         for job_template in self._template.job_templates():
             iot.create_job_template(**_as_in_the_api(job_template))
+        for policy in self._template.device_policies():
+            document = json.dumps(policy["PolicyDocument"])
+            iot.create_policy(policyName=policy["PolicyName"], policyDocument=document)
 
     def _called(self, service: str, operation: str, parameters: Mapping[str, Any]) -> None:
         if (service, operation) == ("sns", "Publish"):

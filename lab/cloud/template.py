@@ -37,6 +37,8 @@ _NAMED = {
     "AWS::IoT::JobTemplate": ("JobTemplateId", "iot", "jobtemplate/"),
     "AWS::Serverless::StateMachine": ("Name", "states", "stateMachine:"),
     "AWS::Logs::LogGroup": ("LogGroupName", "logs", "log-group:"),
+    "AWS::IoT::Policy": ("PolicyName", "iot", "policy/"),
+    "AWS::IAM::ManagedPolicy": ("ManagedPolicyName", "iam", "policy/"),
 }
 _ARN_ATTRIBUTES = ("Arn", "TopicArn")
 _NAME_ATTRIBUTES = ("TopicName", "QueueName")
@@ -144,6 +146,14 @@ class Template:
     def job_templates(self) -> list[dict[str, Any]]:
         """The resolved properties of each job template, its id among them."""
         return self._described("AWS::IoT::JobTemplate", "JobTemplateId")
+
+    def device_policies(self) -> list[dict[str, Any]]:
+        """The resolved properties of each AWS IoT policy, its name among them."""
+        return self._described("AWS::IoT::Policy", "PolicyName")
+
+    def managed_policies(self) -> list[dict[str, Any]]:
+        """The resolved properties of each IAM policy, its name among them."""
+        return self._described("AWS::IAM::ManagedPolicy", "ManagedPolicyName")
 
     def custom_resources(self) -> list[CustomResource]:
         """The resources that functions make for CloudFormation, in the template's order."""

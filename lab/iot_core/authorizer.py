@@ -52,12 +52,17 @@ class Authorizer:
         )
 
     def _values(self, principal: Principal) -> Mapping[str, str | None]:
-        # Thing variables speak of the thing whose name is the client id, if it is attached.
-        attached = principal.client_id in self._registry.thing_names(principal.certificate_id)
+        # Thing variables speak of the thing that the certificate is exclusively attached to;
+        # else of the thing whose name is the client id, if it is attached.
+        # (AWS IoT Developer Guide, "Associating an AWS IoT thing to an MQTT client connection".)
+        thing = self._registry.exclusive_thing(principal.certificate_id)
+        if thing is None:
+            names = self._registry.thing_names(principal.certificate_id)
+            thing = principal.client_id if principal.client_id in names else None
         return {
             "iot:ClientId": principal.client_id,
             "iot:CertificateId": principal.certificate_id,
             "iot:Certificate.Subject.CommonName": principal.common_name,
-            "iot:Connection.Thing.ThingName": principal.client_id if attached else None,
-            "iot:Connection.Thing.IsAttached": "true" if attached else "false",
+            "iot:Connection.Thing.ThingName": thing,
+            "iot:Connection.Thing.IsAttached": "true" if thing is not None else "false",
         }

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import socket
+from collections.abc import Callable
 from pathlib import Path
 
 from lab.iot_core.client import Client, Services
@@ -25,11 +26,14 @@ class Endpoint:
         server_certificate: Path,
         server_key: Path,
         connect_timeout: float,
+        shown: Callable[[bytes], None] | None = None,
     ) -> None:
+        """``shown`` is told every client certificate (DER) that is presented."""
         self._services = services
         self._certificate = server_certificate
         self._key = server_key
         self._connect_timeout = connect_timeout
+        self._shown = shown
         self._server: asyncio.Server | None = None
         self._connections: dict[Connection, None] = {}
         # Bound and never listening: nobody else gets the port while the endpoint is away.
@@ -72,7 +76,8 @@ class Endpoint:
                 connection.end(DisconnectReason.FORBIDDEN_ACCESS, fault, Reason.NOT_AUTHORIZED)
 
     def _connection(self) -> Connection:
-        tls = TlsServer(self._certificate, self._key, self._services.authorizer.certificate_fault)
+        vet = self._services.authorizer.certificate_fault
+        tls = TlsServer(self._certificate, self._key, vet, self._shown)
         connection = Connection(tls, self._services, self._connect_timeout, self._gone)
         self._connections[connection] = None
         return connection

@@ -15,7 +15,7 @@ from lab.iot_core.client import Services
 from lab.iot_core.endpoint import Endpoint
 from lab.iot_core.message import Message
 from lab.iot_core.presence import Presence
-from lab.iot_core.registry import Registry
+from lab.iot_core.registry import AutoRegistration, Registry
 from lab.loop import LoopThread
 from lab.timeline import Timeline
 
@@ -54,6 +54,7 @@ class IotCore:
         region: str,
         account_id: str,
         connect_timeout: float = 10.0,
+        auto_registration: AutoRegistration | None = None,
     ) -> None:
         """PEM files for a server certificate that names ``host``; claims a port on loopback.
 
@@ -72,7 +73,9 @@ class IotCore:
             server_certificate,
             server_key,
             connect_timeout,
+            None if auto_registration is None else self._shown,
         )
+        self._auto_registration = auto_registration
 
     @property
     def port(self) -> int:
@@ -138,6 +141,15 @@ class IotCore:
     def come_back(self) -> None:
         """The cloud is reachable again, on the same port, with the sessions it kept."""
         self._loop.run(self._endpoint.listen())
+
+    def _shown(self, certificate: bytes) -> None:
+        assert self._auto_registration is not None  # else nobody calls
+        event = self._auto_registration.presented(certificate)
+        if event is not None:
+            topic, payload = event
+            self._timeline.record("iot-core", "published", client_id=None, topic=topic, qos=1)
+            # Not in the midst of a handshake.
+            self._loop.loop.call_soon(self._publish, topic, payload)
 
     def _publish(self, topic: str, payload: bytes, qos: int = 1) -> None:
         self._broker.publish(Message(topic, payload, qos, None, None, time.time()))

@@ -29,3 +29,13 @@ class Registry(Protocol):
 
     def thing_names(self, certificate_id: str) -> list[str]:
         """The things that the certificate is attached to."""
+
+    def exclusive_thing(self, certificate_id: str) -> str | None:
+        """The thing that the certificate is exclusively attached to, if it is so attached."""
+
+
+class AutoRegistration(Protocol):
+    """Just-in-time registration, asked on the lab's loop in the midst of a handshake."""
+
+    def presented(self, der: bytes) -> tuple[str, bytes] | None:
+        """Topic and payload of the event to publish for the certificate (DER), if there is one."""

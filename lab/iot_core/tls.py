@@ -43,13 +43,21 @@ class PeerCertificate:
 class TlsServer:
     """One connection's TLS. What it wants sent is in ``outgoing()`` after each call, errors too."""
 
-    def __init__(self, certificate: Path, key: Path, vet: Callable[[str], str | None]) -> None:
-        """``vet`` takes a certificate id and gives what is against it, or None.
+    def __init__(
+        self,
+        certificate: Path,
+        key: Path,
+        vet: Callable[[str], str | None],
+        shown: Callable[[bytes], None] | None = None,
+    ) -> None:
+        """``vet`` takes a certificate id and gives what is against it, or None. Before it is
+        asked, ``shown`` is told the certificate (DER), with or without the key to it.
 
         ``presented`` is the id that the client showed, with or without the key to it;
         ``peer`` is set once the handshake is done.
         """
         self._vet = vet
+        self._shown = shown
         self._fault: str | None = None
         self._context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         self._context.minimum_version = ssl.TLSVersion.TLSv1_2
@@ -116,6 +124,8 @@ class TlsServer:
         if leaf is None:
             return
         self.presented = hashlib.sha256(leaf).hexdigest()
+        if self._shown is not None:
+            self._shown(leaf)
         self._fault = self._vet(self.presented)
         if self._fault is None:
             self._context.load_verify_locations(cadata=leaf)

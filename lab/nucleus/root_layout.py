@@ -66,7 +66,7 @@ class CoreIdentity:
     region: str
     data_endpoint: str
     credential_endpoint: str
-    role_alias: str = "GreengrassCoreTokenExchangeRoleAlias"
+    role_alias: str = "GreengrassV2TokenExchangeRoleAlias"
 
 
 @dataclass(frozen=True)

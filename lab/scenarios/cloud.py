@@ -52,6 +52,7 @@ def _fails_once(service: str, operation: str) -> None:
         stage.backend.aws_fault = fault
         job = stage.rotate(timeout=120)
         stage.wait_for_idle()
+        stage.pass_grace()
         require(bool(failed), f"{operation} was never called")
         # Somebody is told of a call of create that failed; a retried clean-up is no news.
         stage.verdict(rotated=True, job=job, told=len(stage.notifications()))
@@ -103,10 +104,12 @@ def _finish_fails(service: str, operation: str) -> None:
         stage.verdict(rotated=True, job=job, told=len(stage.notifications()))
 
     play.__doc__ = (
-        f"{operation} fails until the event is a dead letter: redriven, it removes the old "
-        "certificate."
+        f"There is no grace period, and {operation} fails until the event is a dead letter: "
+        "redriven, it removes the old certificate."
     )
-    scenario(CLOUD, name=f"clean-up-fails-{operation}".lower())(play)
+    scenario(CLOUD, name=f"clean-up-fails-{operation}".lower(), backend={"GracePeriodDays": "0"})(
+        play
+    )
 
 
 for _call in FINISH_CALLS:
@@ -155,6 +158,7 @@ def two_certificates_attached(stage: Stage) -> None:
     stage.start()
     job = stage.rotate()
     stage.wait_for_idle()
+    stage.pass_grace()
     attached = stage.certificates_in_account()
     kept = {other["certificateId"]: "ACTIVE", stage.certificate_on_disk(): "ACTIVE"}
     require(attached == kept, f"attached are {attached}")

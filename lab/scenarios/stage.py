@@ -18,6 +18,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 
 from certkeeper.edge.x509 import key_algorithm
+from lab import signer
 from lab.account.account import Account, DeviceIdentity
 from lab.cloud.backend import Backend
 from lab.iot_core.message import Message
@@ -25,12 +26,14 @@ from lab.lab import Lab
 from lab.nucleus.core_device import CoreDevice
 from lab.nucleus.recipe import Runtime
 from lab.scenarios.scenario import Scenario, VerdictFailed, require
+from lab.scenarios.workflows import Workflows
 from lab.timeline import Entry
 from rotation_protocol.jobs import ROTATE
 
 THING = "press-7"
 #: Short, so that what has to wait for them is soon over.
 CONFIGURATION = {"commitTimeoutSeconds": 30, "deadManSeconds": 60}
+SIGNER = "signer"  # the name of the operator's own function
 TERMINAL = ("succeeded", "failed", "rejected", "canceled", "removed", "timed-out")
 
 
@@ -44,6 +47,7 @@ class Stage:
         self.old = old
         self.timeline = lab.timeline
         self._iot = lab.account.client("iot")
+        self.workflows = Workflows(lab, backend.workflow_arn)
         self._jobs: list[str] = []
         self._events: dict[str, Message] = {}
         lab.iot_core.observe("$aws/events/jobExecution/#", self._remember)
@@ -123,6 +127,7 @@ class Stage:
             "published",
             source="iot-core",
             after=after,
+            timeout=90,  # a nucleus that was refused waits ever longer
             topic=f"$aws/things/{self.device.thing_name}/jobs/$next/get",
         )
 
@@ -328,10 +333,18 @@ def staged(
         parameters = dict(scenario.backend)
         if scenario.stage.get("private_ca"):
             parameters |= {"Issuer": "private-ca", "PrivateCaArn": make_private_ca(lab.account)}
+        if scenario.stage.get("signer"):
+            parameters |= {"Issuer": "signer", "SignerFunctionArn": make_signer(lab)}
         backend = lab.deploy_backend(**parameters)
         made = dict(scenario.device)
         configuration = {**CONFIGURATION, **made.pop("configuration", {})}
-        device, old = lab.core_device(THING, runtime=runtime, configuration=configuration, **made)
+        if scenario.stage.get("factory_fresh"):
+            old = lab.account.certify(THING, lab.account.own_authority)
+            device = lab.lay_out(old, runtime=runtime, configuration=configuration)
+        else:
+            device, old = lab.core_device(
+                THING, runtime=runtime, configuration=configuration, **made
+            )
         try:
             yield Stage(lab, backend, device, old)
         finally:
@@ -350,6 +363,17 @@ def make_private_ca(account: Account) -> str:
         CertificateAuthorityType="ROOT",
     )["CertificateAuthorityArn"]
     return arn
+
+
+def make_signer(lab: Lab) -> str:
+    """The example of an operator's own signer, with a new CA, as a function; its ARN."""
+    signer.make_ca(signers_ca(lab))
+    return lab.account.make_function(SIGNER, lambda event: signer.sign(event, signers_ca(lab)))
+
+
+def signers_ca(lab: Lab) -> Path:
+    """The folder of the signer's CA."""
+    return lab.folder / "signer-ca"
 
 
 @contextmanager

@@ -19,8 +19,10 @@ from rotation_cloud.ports import (
     Issuance,
     Listed,
     NotFound,
+    Order,
     RecordChanged,
     Refused,
+    Registered,
 )
 from rotation_cloud.records import Record
 from rotation_cloud.security_events import SecurityEvent
@@ -44,6 +46,9 @@ class Certificate:
     policies: set[str] = field(default_factory=set)
     things: dict[str, str] = field(default_factory=dict)
     created: float = 0.0
+    is_pending: bool = False
+    pem: str = ""
+    ca_id: str = ""
 
 
 class Registry:
@@ -51,6 +56,7 @@ class Registry:
 
     def __init__(self, clock: Clock) -> None:
         self.certificates: dict[str, Certificate] = {}
+        self.known = {THING}
         self.lag = 0
         self.deleted_things: set[str] = set()
         self._clock = clock
@@ -86,13 +92,16 @@ class Registry:
     def principals(self, thing: str) -> dict[str, str]:
         if thing in self.deleted_things:
             raise NotFound(thing)
-        return {c.arn: c.things[thing] for c in self.certificates.values() if thing in c.things}
+        found = {c.arn: c.things[thing] for c in self.certificates.values() if thing in c.things}
+        if not found and thing not in self.known:
+            raise NotFound(thing)
+        return found
 
     def things(self, arn: str) -> Sequence[str]:
-        return list(self._get(arn).things)
+        return list(self.get(arn).things)
 
     def policies(self, arn: str) -> Sequence[str]:
-        return sorted(self._get(arn).policies)
+        return sorted(self.get(arn).policies)
 
     def is_active(self, arn: str) -> bool:
         return arn in self.certificates and self.certificates[arn].is_active
@@ -105,33 +114,35 @@ class Registry:
         ]
 
     def attach_policy(self, arn: str, policy: str) -> None:
-        self._get(arn).policies.add(policy)
+        self.get(arn).policies.add(policy)
 
     def detach_policy(self, arn: str, policy: str) -> None:
-        certificate = self._get(arn)
+        certificate = self.get(arn)
         if policy not in certificate.policies:
             raise NotFound(policy)
         certificate.policies.remove(policy)
 
     def attach_thing(self, arn: str, thing: str, attachment: str) -> None:
-        certificate = self._get(arn)
+        certificate = self.get(arn)
         others = {name: kind for name, kind in certificate.things.items() if name != thing}
         if others and EXCLUSIVE in (attachment, *others.values()):
             raise Refused(arn)
+        if thing not in self.known:
+            raise NotFound(thing)
         certificate.things[thing] = attachment
 
     def detach_thing(self, arn: str, thing: str) -> None:
-        certificate = self._get(arn)
+        certificate = self.get(arn)
         if thing not in certificate.things:
             raise NotFound(thing)
         del certificate.things[thing]
         self._holds[arn] = self.lag
 
     def deactivate(self, arn: str) -> None:
-        self._get(arn).is_active = False
+        self.get(arn).is_active = False
 
     def delete(self, arn: str) -> None:
-        certificate = self._get(arn)
+        certificate = self.get(arn)
         if self._holds.get(arn, 0):
             self._holds[arn] -= 1
             raise InUse(arn)
@@ -139,10 +150,37 @@ class Registry:
             raise InUse(arn)
         del self.certificates[arn]
 
-    def _get(self, arn: str) -> Certificate:
+    def get(self, arn: str) -> Certificate:
         if arn not in self.certificates:
             raise NotFound(arn)
         return self.certificates[arn]
+
+
+class Registrar:
+    """ports.Registrar, on the same registry; ``cas`` are the registered CAs by their id."""
+
+    def __init__(self, registry: Registry) -> None:
+        self._registry = registry
+        self.cas: dict[str, Registered] = {}
+
+    def certificate(self, certificate_id: str) -> Registered:
+        found = self._registry.get(f"{BASE}:cert/{certificate_id}")
+        status = "PENDING_ACTIVATION" if found.is_pending else "INACTIVE"
+        return Registered(
+            found.arn, found.pem, "ACTIVE" if found.is_active else status, found.ca_id
+        )
+
+    def ca(self, ca_id: str) -> Registered:
+        if ca_id not in self.cas:
+            raise NotFound(ca_id)
+        return self.cas[ca_id]
+
+    def create_thing(self, thing: str) -> None:
+        self._registry.known.add(thing)
+
+    def activate(self, arn: str) -> None:
+        found = self._registry.get(arn)
+        found.is_active, found.is_pending = True, False
 
 
 class Issuer:
@@ -153,11 +191,11 @@ class Issuer:
         self.refuses = False
         self.padding = ""
 
-    def issue(self, csr: str, token: str) -> Issuance:
+    def issue(self, order: Order) -> Issuance:
         if self.refuses:
             raise Refused("the CSR violates constraints")
-        assert len(token) == 36
-        arn = self._registry.register(public_key_of(csr))
+        assert len(order.token) == 36
+        arn = self._registry.register(public_key_of(order.csr))
         return Issuance(arn, f"PEM of {arn}{self.padding}")
 
 
@@ -365,6 +403,7 @@ class Account:
         self.after: Hook = quiet
         self.clock = Clock()
         self.registry = Registry(self.clock)
+        self.registrar = Registrar(self.registry)
         self.issuer = Issuer(self.registry)
         self.jobs = Jobs(self.clock)
         self.records = Records()
@@ -381,6 +420,7 @@ class Account:
         self.cloud = Cloud(
             prefix=topics.PREFIX,
             registry=self._watched("registry"),
+            registrar=self._watched("registrar"),
             issuer=self._watched("issuer"),
             jobs=self._watched("jobs"),
             records=self._watched("records"),

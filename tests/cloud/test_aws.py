@@ -27,6 +27,7 @@ from rotation_cloud.ports import (
     AwsError,
     Cloud,
     NotFound,
+    Order,
     Refused,
     Throttled,
 )
@@ -36,6 +37,10 @@ from tests.cloud.device import csr, ended_event, event
 pytestmark = pytest.mark.xdist_group("cloud-aws")
 
 POLICY = {"Version": "2012-10-17", "Statement": []}
+
+
+def order(request: str) -> Order:
+    return Order(request, "t" * 36, "press-7", "job-1")
 
 
 @dataclass
@@ -113,7 +118,7 @@ def test_errors_of_the_registry(site: Site) -> None:
     with pytest.raises(NotFound):
         registry.detach_thing(gone, "press-7")
     with pytest.raises(Refused):
-        site.cloud.issuer.issue("no CSR", "x" * 36)
+        site.cloud.issuer.issue(order("no CSR"))
     assert registry.things(arn) == ["press-7"]
     assert registry.policies(arn) == ["press-7"]
     assert registry.principals("press-7") == {arn: "NON_EXCLUSIVE_THING"}
@@ -121,7 +126,7 @@ def test_errors_of_the_registry(site: Site) -> None:
 
 def test_stray_certificates(site: Site) -> None:
     """A certificate is found by its key while it is attached to no thing."""
-    issued = site.cloud.issuer.issue(csr(), "x" * 36)
+    issued = site.cloud.issuer.issue(order(csr()))
     key = public_key_of(csr())
     assert site.cloud.registry.stray({key}, 0) == [issued.arn]
     assert site.cloud.registry.stray({"other"}, 0) == []
@@ -243,7 +248,7 @@ def private_ca(site: Site, pca: Pca) -> PrivateCaIssuer:
 def test_private_ca(site: Site) -> None:
     """A private CA's certificate is fetched once it is ready, and registered ACTIVE, leaf only."""
     issuer = private_ca(site, Pca(site.account, ready=3))
-    issued = issuer.issue(csr(), "t" * 36)
+    issued = issuer.issue(order(csr()))
     certificate_id = issued.arn.rpartition("/")[2]
     assert site.statuses()[certificate_id] == "ACTIVE"
     assert "chain" not in issued.pem
@@ -252,7 +257,7 @@ def test_private_ca(site: Site) -> None:
 def test_private_ca_that_is_slow(site: Site) -> None:
     """A private CA that is not ready in time is asked again later: nothing was registered."""
     with pytest.raises(Throttled):
-        private_ca(site, Pca(site.account, ready=100)).issue(csr(), "t" * 36)
+        private_ca(site, Pca(site.account, ready=100)).issue(order(csr()))
     assert set(site.statuses()) == {site.device.certificate_id}
 
 
@@ -260,10 +265,10 @@ def test_private_ca_registered_before(site: Site) -> None:
     """A certificate that an attempt before registered, and left INACTIVE, is ACTIVE again."""
     pca = Pca(site.account, ready=0)
     issuer = private_ca(site, pca)
-    first = issuer.issue(csr(), "t" * 36)
+    first = issuer.issue(order(csr()))
     site.cloud.registry.deactivate(first.arn)
     cast("Any", pca).issue_certificate = lambda **_: {"CertificateArn": "arn"}
-    assert issuer.issue(csr(), "t" * 36) == first
+    assert issuer.issue(order(csr())) == first
     assert site.statuses()[first.arn.rpartition("/")[2]] == "ACTIVE"
 
 

@@ -54,7 +54,7 @@ def heard(account: Account, principal: str) -> None:
     """A message of the device came over this certificate, now."""
     known = account.documents.get(THING, INVENTORY) or Document(THING, INVENTORY)
     account.clock.sleep(1)
-    body = {"principal": principal, "heardAt": int(account.clock.now())}
+    body = {"attached": principal, "attachedSeen": int(account.clock.now())}
     account.documents.write(replace(known, body=body))
 
 
@@ -152,6 +152,19 @@ def test_message_over_the_old_certificate(account: Account, device: Device) -> N
     heard(account, issued_id(account))
     device.pass_grace()
     assert account.registry.active() == {issued_id(account)}
+
+
+def test_message_over_the_old_certificate_that_was_known(account: Account) -> None:
+    """The registry is not asked about every message: then the last one's time counts."""
+    heard(account, account.old)
+    device = Device(account, is_patient=True)
+    rotated(device)
+    known = account.documents.items[THING, INVENTORY]
+    account.clock.sleep(60)
+    body = {**known.body, "lastSeen": int(account.clock.now())}
+    account.documents.write(replace(known, body=body))
+    device.pass_grace()
+    assert device.closings[-1].objection is Objection.STILL_IN_USE
 
 
 def test_message_from_before_the_end(account: Account) -> None:

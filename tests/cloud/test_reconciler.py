@@ -508,7 +508,7 @@ def test_stray() -> None:
     account = half_made(State.UNDOING, in_doubt=True)
     foreign = account.registry.register("another key")
     used = account.registry.register(account.records.items[THING, "job-1"].public_key)
-    account.registry.attach_thing(used, "press-8", SHARED)
+    account.registry.certificates[used].things["press-8"] = SHARED
     account.disturb(failing("registry.stray"))
     device = Device(account)
     device.end("TIMED_OUT")

@@ -74,7 +74,7 @@ def test_device_that_has_gone_back(how: str) -> None:
     if how == "by its word":
         heard(account, old)
     else:
-        body = {"principal": old, "heardAt": int(account.clock.now())}
+        body = {"attached": old, "attachedSeen": int(account.clock.now())}
         account.documents.write(Document(THING, INVENTORY, body))
     finding = only(look(account))
     assert (finding.kind.value, finding.result.value) == ("unfinished", "left")

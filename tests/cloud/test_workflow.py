@@ -88,13 +88,13 @@ def reason(machine: Machine, **given: Any) -> str:
 
 
 def heard(machine: Machine, certificate_id: str) -> None:
-    body = {"principal": certificate_id, "heardAt": int(machine.account.clock.now())}
+    body = {"attached": certificate_id, "attachedSeen": int(machine.account.clock.now())}
     machine.account.documents.write(Document(THING, INVENTORY, body))
 
 
 def test_no_such_thing(machine: Machine, monkeypatch: pytest.MonkeyPatch) -> None:
     """A thing that is not there, or has no certificate."""
-    assert reason(machine, thing="press-8") == "not-attached"
+    assert reason(machine, thing="press-8") == "no-such-thing"
     monkeypatch.setattr(machine.account.registry, "principals", lambda _: _raise())
     assert reason(machine) == "no-such-thing"
 

@@ -52,6 +52,7 @@ class MemoryRegistry:
     certificates: dict[str, Registered] = field(default_factory=dict)
     policies: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
     things: dict[str, list[str]] = field(default_factory=dict)
+    exclusive: dict[str, str] = field(default_factory=dict)
 
     def certificate(self, certificate_id: str) -> Registered | None:
         return self.certificates.get(certificate_id)
@@ -61,6 +62,9 @@ class MemoryRegistry:
 
     def thing_names(self, certificate_id: str) -> list[str]:
         return self.things.get(certificate_id, [])
+
+    def exclusive_thing(self, certificate_id: str) -> str | None:
+        return self.exclusive.get(certificate_id)
 
     def register(self, device: Device, status: str = "ACTIVE") -> None:
         pem = device.certificate.read_text()

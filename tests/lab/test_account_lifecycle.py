@@ -18,7 +18,7 @@ from moto.iot.responses import IoTResponse
 
 from lab.account.account import Account
 from lab.account.moto_corrections import MotoVersionUnknown
-from lab.account.policies import core_device_policy
+from lab.cloud.device_policy import core_device_policy
 from lab.timeline import Timeline
 
 pytestmark = pytest.mark.xdist_group("account-lifecycle")
@@ -36,7 +36,7 @@ def attributes_of_moto() -> dict[tuple[str, str], object]:
 def test_two_accounts_in_sequence_share_nothing() -> None:
     """What one account held is unknown to the next: registry, tables, topics, authorities."""
     with Account(Timeline()) as first:
-        policy = core_device_policy("press-7", region=first.region, account_id=first.account_id)
+        policy = core_device_policy(region=first.region, account_id=first.account_id)
         device = first.register_device("press-7", policy_document=policy)
         first.client("iot").create_thing_group(thingGroupName="presses")
         first.client("dynamodb").create_table(
@@ -133,7 +133,7 @@ def test_account_tells_the_timeline_and_no_secret() -> None:
     """Opening, registering and closing are recorded, without a key."""
     timeline = Timeline()
     with Account(timeline) as account:
-        policy = core_device_policy("press-7", region=account.region, account_id=account.account_id)
+        policy = core_device_policy(region=account.region, account_id=account.account_id)
         device = account.register_device("press-7", policy_document=policy)
     assert [entry.event for entry in timeline.entries] == ["opened", "device-registered", "closed"]
     registered = timeline.find(

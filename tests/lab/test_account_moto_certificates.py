@@ -157,13 +157,15 @@ def test_keys_and_certificate_are_of_one_key_by_aws_iot(account: Account, iot: I
 def test_certificate_id_is_the_sha256_of_the_der(iot: IoTClient, way: str) -> None:
     """However a certificate came into the account, its id is that of its DER, in id and ARN."""
     key = generate_private_key("ECDSA-P256").public_key()
-    own = Authority.create("Own").issue_device_certificate(key)
+    authority = Authority.create("Own")
+    own = authority.issue_device_certificate(key)
     answer: Any
     if way == "csr":
         answer = new_certificate(iot)
     elif way == "keys":
         answer = iot.create_keys_and_certificate()
     elif way == "registered":
+        iot.register_ca_certificate(caCertificate=authority.certificate_pem, setAsActive=True)
         answer = iot.register_certificate(certificatePem=own, status="ACTIVE")
     else:
         answer = iot.register_certificate_without_ca(certificatePem=own, status="ACTIVE")

@@ -26,8 +26,8 @@ from lab.account.authority import (
     common_name,
     generate_private_key,
 )
-from lab.account.policies import core_device_policy
 from lab.account.registry import RegisteredCertificate
+from lab.cloud.device_policy import core_device_policy
 from lab.timeline import Timeline
 
 pytestmark = pytest.mark.xdist_group("account-registry")
@@ -66,7 +66,7 @@ def parsed(pem: str) -> x509.Certificate:
 def test_registered_device_holds_what_aws_iot_gives(account: Account, algorithm: str) -> None:
     """The device's key fits its certificate, which AWS IoT signed until 2049, and is ACTIVE."""
     thing = unused("press")
-    policy = core_device_policy(thing, region=account.region, account_id=account.account_id)
+    policy = core_device_policy(region=account.region, account_id=account.account_id)
     device = account.register_device(thing, policy_document=policy, key_algorithm=algorithm)
 
     certificate = parsed(device.certificate_pem)
@@ -192,6 +192,18 @@ def test_certificate_of_several_things_names_them_all(account: Account) -> None:
     second = iot.create_thing(thingName=unused("saw"))["thingName"]
     iot.attach_thing_principal(thingName=second, principal=device.certificate_arn)
     assert account.registry.thing_names(device.certificate_id) == [device.thing_name, second]
+
+
+def test_exclusive_attachment_is_told(account: Account) -> None:
+    """The registry tells the thing of an exclusive attachment, and none of another one."""
+    iot = account.client("iot")
+    device = account.register_device(unused("press"), policy_document=policy_of("x"))
+    assert account.registry.exclusive_thing(device.certificate_id) is None
+    attachment = {"thingName": device.thing_name, "principal": device.certificate_arn}
+    iot.detach_thing_principal(**attachment)
+    iot.attach_thing_principal(**attachment, thingPrincipalType="EXCLUSIVE_THING")
+    assert account.registry.exclusive_thing(device.certificate_id) == device.thing_name
+    assert account.registry.exclusive_thing("0" * 64) is None
 
 
 def test_default_version_of_a_policy_counts(account: Account) -> None:

@@ -12,7 +12,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from lab.account.policies import core_device_policy
+from lab.cloud.device_policy import core_device_policy
 from lab.cloud_inbox import CloudInbox
 from lab.lab import Lab
 from lab.nucleus.core_device import CoreDevice
@@ -186,7 +186,7 @@ def test_publish_that_the_iot_policy_refuses_is_lost_in_silence(lab: Lab) -> Non
     """As on AWS: the component sees success, the cloud sees nothing, the endpoint denied it."""
     thing = _thing()
     account = lab.account
-    policy = core_device_policy(thing, region=account.region, account_id=account.account_id)
+    policy = core_device_policy(region=account.region, account_id=account.account_id)
     for statement in policy["Statement"]:
         resources = statement["Resource"]
         if isinstance(resources, list):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import http.client
 import json
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -34,10 +35,10 @@ def answering(**changed: Any) -> Callable[[str, Any], None]:
             **changed,
         }
         url = urlsplit(event["ResponseURL"])
-        connection = http.client.HTTPConnection(url.netloc, timeout=10)
-        connection.request("PUT", f"{url.path}?{url.query}", json.dumps(answer))
-        connection.getresponse().read()
-        connection.close()
+        with closing(http.client.HTTPConnection(url.netloc, timeout=10)) as connection:
+            connection.request("PUT", f"{url.path}?{url.query}", json.dumps(answer))
+            with connection.getresponse() as response:
+                assert response.status == 200
 
     return invoke
 

@@ -14,7 +14,8 @@ import pytest
 
 from certkeeper.edge.probe import Target, Verdict, probe
 from lab.account.account import DeviceIdentity
-from lab.account.policies import DEFAULT_ROLE_ALIAS, core_device_policy
+from lab.account.policies import DEFAULT_ROLE_ALIAS
+from lab.cloud.device_policy import core_device_policy
 from lab.lab import Lab
 
 DOCUMENT = {"operation": "ROTATE_CERTIFICATE"}
@@ -78,7 +79,7 @@ def registered(lab: Lab, folder: Path, name: str, *more: dict[str, Any]) -> Devi
     """A device with the core policy, and further statements."""
     thing = "".join(c if c.isalnum() else "-" for c in name)[:60]
     region, account_id = lab.account.region, lab.account.account_id
-    policy = core_device_policy(thing, region=region, account_id=account_id)
+    policy = core_device_policy(region=region, account_id=account_id)
     policy["Statement"] = [*policy["Statement"], *more]
     identity = lab.account.register_device(thing, policy_document=policy)
     device = Device(identity, folder / "cert.pem", folder / "key.pem", folder / "root.pem")

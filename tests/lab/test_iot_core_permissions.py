@@ -137,6 +137,23 @@ def test_thing_policy_variable(site: Site, version: Version) -> None:
             assert other.subscribe(f"things/{name}/#") in (0x80, Reason.NOT_AUTHORIZED)
 
 
+@both
+def test_thing_policy_variable_of_an_exclusive_thing(site: Site, version: Version) -> None:
+    """A certificate that is exclusively a thing's speaks for it under every client id."""
+    device = site.device(
+        "press-7",
+        allow("iot:Connect", resource=f"{ARN}:client/${{iot:Connection.Thing.ThingName}}#*"),
+    )
+    site.registry.things[device.certificate_id] = ["press-7"]
+    with PahoClient(site, device, "press-7#2", version) as client:
+        assert client.code != Reason.SUCCESS
+    site.registry.exclusive[device.certificate_id] = "press-7"
+    with PahoClient(site, device, "press-7#2", version) as client:
+        assert client.code == Reason.SUCCESS
+    with PahoClient(site, device, "press-70#2", version) as client:
+        assert client.code != Reason.SUCCESS
+
+
 def test_retaining_needs_its_own_permission(site: Site) -> None:
     """iot:Publish alone does not let a client retain; nothing is retained on reserved topics."""
     device = site.device("press-7", allow("iot:Connect", "iot:Publish"))
