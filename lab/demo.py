@@ -51,10 +51,11 @@ def _show(lab: Lab, thing: str, runtime: Runtime) -> None:
         # The device does not ask by itself here: the operator has the word.
         configuration={**CONFIGURATION, "rotateBeforeDays": 0},
     )
-    stage = Stage(lab, lab.deploy_backend(), device, identity)
+    stage = Stage(lab, lab.deploy_backend(AutoRotateBelowDays="0"), device, identity)
     try:
         _warned(stage, runtime)
         _warned_once(stage)
+        _told(stage)
         _rotated(stage)
         _refused_by_the_probe(stage)
         _refused_at_the_commit(stage)
@@ -91,6 +92,26 @@ def _warned_once(stage: Stage) -> None:
     alerts = len(timeline.find("alert-received", thing=thing))
     _require(alerts == 1, f"the cloud received {alerts} alerts, not one")
     _say("one alert in all; a health message from each of the two checks")
+
+
+def _told(stage: Stage) -> None:
+    thing = stage.device.thing_name
+    _chapter(f"{thing}: what the backend has made of it")
+    stage.backend.idle()
+    told, entry = stage.alerts_told(), stage.inventory()
+    _require(len(told) == 1, f"people were told {len(told)} times of one alert")
+    subject, text = str(told[0].details["subject"]), str(told[0].details["message"])
+    _require(subject == f"CRITICAL: {thing}: certificate ends in {DAYS_LEFT} days", subject)
+    _require("verified against the certificate" in text, "the backend verified no signature")
+    _require(entry.certificate_id == stage.old.certificate_id, "the inventory has another one")
+    print("  what people were told (SNS): " + subject + "\n")
+    print("".join(f"    {line}\n" for line in text.splitlines()))
+    deadline = datetime.fromtimestamp(entry.deadline, UTC)
+    print(
+        f"  in the inventory: {thing} {entry.status}, replace by {deadline:%Y-%m-%d %H:%M} UTC, "
+        f"{entry.key_algorithm}, component {entry.component_version}\n"
+    )
+    _say("the backend believed the signature, told people once, and noted the device")
 
 
 def _rotated(stage: Stage) -> None:

@@ -7,7 +7,6 @@ Region and endpoints come from the environment.
 
 from __future__ import annotations
 
-import json
 import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence, Set
@@ -16,27 +15,20 @@ from typing import Any
 import boto3
 from botocore.config import Config
 
-from rotation_cloud.aws_errors import error_code, translated
+from rotation_cloud.aws_errors import translated
 from rotation_cloud.bus import EventBridgeAudit, StepFunctions
 from rotation_cloud.census import IotCensus, IotJobEvents, public_key
+from rotation_cloud.iot_jobs import IotJobs
 from rotation_cloud.issuers import IotIssuer, PrivateCaIssuer
 from rotation_cloud.pace import Pace
-from rotation_cloud.ports import (
-    AwsError,
-    Cloud,
-    Ending,
-    Execution,
-    Issuer,
-    NotFound,
-    Throttled,
-)
+from rotation_cloud.ports import Cloud, Issuer, NotFound, Registered
 from rotation_cloud.registrar import IotRegistrar
 from rotation_cloud.signer import SignerIssuer
+from rotation_cloud.sns import SnsAlerts, SnsNotices
 from rotation_cloud.table import DocumentTable, Table
 
 _ATTEMPTS = 3
 _PATIENCE, _SIGNERS_PATIENCE = 10, 30
-_GOES_ON = ("QUEUED", "IN_PROGRESS")
 _STRAY_PAGES, _STRAY_PAGE, _STRAYS = 4, 250, 50
 #: AWS IoT's clock and ours may differ by this much, in seconds.
 _CLOCK_SLACK = 60
@@ -116,6 +108,7 @@ def cloud(environment: Mapping[str, str], iot_per_second: float = 0) -> Cloud:
         documents=DocumentTable(environment["TABLE_NAME"], client("dynamodb")),
         answers=IotAnswers(client("iot-data")),
         notices=SnsNotices(client("sns"), environment["FAILURE_TOPIC_ARN"]),
+        alerts=SnsAlerts(client("sns"), environment.get("ALERT_TOPIC_ARN", "")),
         audit=EventBridgeAudit(client("events"), environment["EVENT_BUS_NAME"]),
         workflows=StepFunctions(client("stepfunctions"), environment.get("STATE_MACHINE_ARN", "")),
         census=IotCensus(iot),
@@ -138,6 +131,10 @@ class IotRegistry:
             for page in self._pages("list_thing_principals_v2", thingName=thing)
             for one in page.get("thingPrincipalObjects", [])
         }
+
+    def registered(self, arn: str) -> Registered:
+        found = self._described(_id(arn))
+        return Registered(arn, found["certificatePem"], found["status"])
 
     def things(self, arn: str) -> Sequence[str]:
         pages = self._pages("list_principal_things", principal=arn)
@@ -209,82 +206,11 @@ class IotRegistry:
             read += 1
             yield page
 
-
-class IotJobs:
-    """See ports.JobExecutions; reads through the Jobs data plane, which has the larger quota."""
-
-    def __init__(self, iot: Any, iot_jobs_data: Any, template_arn: str) -> None:
-        self._iot = iot
-        self._iot_jobs_data = iot_jobs_data
-        self._template_arn = template_arn
-
-    def execution(self, thing: str, job_id: str) -> Execution | None:
-        try:
-            with translated("DescribeJobExecution"):
-                found = self._iot_jobs_data.describe_job_execution(
-                    jobId=job_id, thingName=thing, includeJobDocument=True
-                )["execution"]
-        except NotFound:
-            return None
-        except AwsError as error:
-            if error_code(error) == "TerminalStateException":
-                return Execution("ENDED", ended=True)
-            raise
-        number = int(found.get("executionNumber", 1))
-        return Execution(
-            status=found["status"],
-            ended=found["status"] not in _GOES_ON,
-            operation=_operation(found.get("jobDocument")),
-            # The number alone does not tell a job from one of the same id before it.
-            identity=f"{number}@{found.get('queuedAt', 0)}",
-            number=number,
-        )
-
-    def pending(self, thing: str) -> Sequence[str]:
-        with translated("GetPendingJobExecutions"):
-            found = self._iot_jobs_data.get_pending_job_executions(thingName=thing)
-        both = (*found.get("inProgressJobs", []), *found.get("queuedJobs", []))
-        return [one["jobId"] for one in both]
-
-    def create(self, job_id: str, thing_arn: str) -> None:
-        try:
-            with translated("CreateJob"):
-                self._iot.create_job(
-                    jobId=job_id,
-                    targets=[thing_arn],
-                    jobTemplateArn=self._template_arn,
-                    # Whoever makes it here tries again by himself.
-                    jobExecutionsRetryConfig={
-                        "criteriaList": [{"failureType": "ALL", "numberOfRetries": 0}]
-                    },
-                )
-        except AwsError as error:
-            if error_code(error) == "LimitExceededException":  # jobs at a time: it passes
-                raise Throttled(str(error)) from error
-            raise
-
-    def cancel(self, thing: str, job_id: str) -> None:
-        try:
-            with translated("CancelJobExecution"):
-                self._iot.cancel_job_execution(jobId=job_id, thingName=thing, force=True)
-        except AwsError as error:
-            if error_code(error) != "InvalidStateTransitionException":  # it has ended
-                raise
-
-    def ending(self, thing: str, job_id: str, number: int | None = None) -> Ending | None:
-        which = {} if number is None else {"executionNumber": number}
-        # Through the control plane: the data plane does not tell of what has ended.
-        with translated("DescribeJobExecution"):
-            found = self._iot.describe_job_execution(jobId=job_id, thingName=thing, **which)
-        execution = found["execution"]
-        if execution["status"] in _GOES_ON:
-            return None
-        return Ending(
-            status=execution["status"],
-            details=execution.get("statusDetails", {}).get("detailsMap", {}),
-            at=execution["lastUpdatedAt"].timestamp(),
-            queued=execution["queuedAt"].timestamp(),
-        )
+    def _described(self, certificate_id: str) -> dict[str, Any]:
+        with translated("DescribeCertificate"):
+            found = self._iot.describe_certificate(certificateId=certificate_id)
+        description: dict[str, Any] = found["certificateDescription"]
+        return description
 
 
 class IotAnswers:
@@ -296,20 +222,6 @@ class IotAnswers:
     def publish(self, topic: str, payload: bytes) -> None:
         with translated("Publish"):
             self._iot_data.publish(topic=topic, qos=1, payload=payload)
-
-
-class SnsNotices:
-    """See ports.Notices."""
-
-    def __init__(self, sns: Any, topic_arn: str) -> None:
-        self._sns = sns
-        self._topic_arn = topic_arn
-
-    def tell(self, subject: str, message: dict[str, str]) -> None:
-        with translated("SNS Publish"):
-            self._sns.publish(
-                TopicArn=self._topic_arn, Subject=subject, Message=json.dumps(message, indent=1)
-            )
 
 
 class SystemClock:
@@ -324,13 +236,3 @@ class SystemClock:
 
 def _id(arn: str) -> str:
     return arn.partition(":cert/")[2]
-
-
-def _operation(document: str | None) -> str | None:
-    """What a job's document asks for; documents of others may be anything."""
-    try:
-        parsed = json.loads(document or "{}")
-    except ValueError:
-        return None
-    operation = parsed.get("operation") if isinstance(parsed, dict) else None
-    return operation if isinstance(operation, str) else None

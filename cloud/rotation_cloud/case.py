@@ -18,7 +18,6 @@ from rotation_cloud.documents import INVENTORY
 from rotation_cloud.findings import Kind
 from rotation_cloud.fleet import Fleet, finished_at, gone, kept
 from rotation_cloud.heartbeat import Heartbeat
-from rotation_cloud.in_use import last_heard
 from rotation_cloud.ports import Cloud, NotFound
 from rotation_cloud.records import Record, State
 from rotation_cloud.repairs import Repairs
@@ -55,6 +54,11 @@ class Case:
         """Whether a rotation is, its grace period included."""
         return any(record.state is not State.DONE for record in self.records)
 
+    @property
+    def was_heard(self) -> bool:
+        """Whether the device ever said or showed which certificate it uses."""
+        return self.heartbeat is not None and self.heartbeat.certificate_used(0) is not None
+
     def status(self, certificate_id: str | None) -> str:
         """Now, by AWS IoT's word; empty if there is no such certificate."""
         return self.cloud.census.status(certificate_id) if certificate_id else ""
@@ -64,10 +68,8 @@ class Case:
         finished = [one for one in self.records if one.state is State.DONE and kept(one)]
         last = finished[-1] if finished else None
         since = 0 if last is None else finished_at(last)
-        heard = self.heartbeat
-        if heard is not None and heard.certificate_id and heard.last_seen > since:
-            return heard.certificate_id
-        return None if last is None else kept(last)
+        shown = None if self.heartbeat is None else self.heartbeat.certificate_used(since)
+        return shown or (None if last is None else kept(last))
 
     def why_not_finish(self, record: Record) -> str:
         """Why finish.py may not be called for it: it goes on with the thing's earlier rotations,
@@ -76,7 +78,7 @@ class Case:
             return "an earlier rotation of the thing was left"
         for other in self.records:
             if other.state is State.GRACE and other.started < record.started:
-                why_not = self._why_needed(gone(other), other.ended)
+                why_not = self.why_needed(gone(other), other.ended)
                 if why_not:
                     return f"of the certificate that goes with job {other.job_id}: {why_not}"
         return ""
@@ -89,7 +91,7 @@ class Case:
         """
         if goes is None or not self.status(goes):
             return ""  # nothing is taken from anybody
-        needed = self._why_needed(goes, since)
+        needed = self.why_needed(goes, since)
         if needed:
             return needed
         for other in self.records:
@@ -101,14 +103,10 @@ class Case:
             return "another thing has it too"  # of the old one finish.py takes care
         return "" if stays is None else self._why_not_without(record, stays)
 
-    def _why_needed(self, certificate_id: str | None, since: float) -> str:
+    def why_needed(self, certificate_id: str | None, since: float) -> str:
         """What the device said or showed after that, if it was that it uses this certificate."""
-        said, heard = self.heartbeat, last_heard(self.cloud, self.thing)
-        if said is not None and said.certificate_id == certificate_id and said.last_seen > since:
-            return f"the device said at {text(said.last_seen)} that it uses this one"
-        if heard is not None and heard.certificate_id == certificate_id and heard.last > since:
-            return f"the device was heard with this one at {text(heard.last)}"
-        return ""
+        shown = 0 if self.heartbeat is None else self.heartbeat.shows(certificate_id, since)
+        return f"the device used this one at {text(shown)}" if shown else ""
 
     def _others_of(self, arn: str) -> Sequence[str]:
         try:

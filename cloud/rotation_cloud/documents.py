@@ -20,6 +20,8 @@ DENIED = "#denied"
 REGISTRATION = "#registration"
 #: When people were told that a certificate is refused; kept under its id instead of a thing.
 REFUSED = "#refused"
+#: What a sender, whose certificate's id stands for the thing, has said on this day.
+TALLY = "#tally"
 
 
 @dataclass(frozen=True)

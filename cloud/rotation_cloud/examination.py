@@ -65,8 +65,9 @@ def _thing_is_gone(case: Case) -> None:
 
 
 def _silent(case: Case, heard: Heartbeat) -> None:
-    until = f"; its deadline is {text(heard.deadline)}" if heard.deadline else ""
-    said = f"last heard at {text(heard.last_seen)}{until}"
+    deadline = heard.entry.deadline
+    until = f"; its deadline is {text(deadline)}" if deadline else ""
+    said = f"last heard at {text(heard.entry.heard_at)}{until}"
     case.repairs.leave(Kind.SILENT, case.thing, said)
 
 
@@ -83,8 +84,8 @@ def _certificates(case: Case, attached: Sequence[str]) -> bool:
         case.repairs.leave(Kind.TWO_CERTIFICATES, case.thing, f"attached and ACTIVE are {said}")
     if used is None or used in active or case.status(used) == ACTIVE:
         return True
-    if active and case.heartbeat is None:
-        return True  # the device was given another one by hand
+    if active and not case.was_heard:
+        return True  # the device may have been given another one by hand
     case.repairs.leave(
         Kind.NOT_ACTIVE,
         case.thing,
@@ -99,11 +100,11 @@ def _due(case: Case, auto_rotate_days: int) -> None:
     days = None if heard is None else heard.days_left(case.now)
     if heard is None or days is None or days >= near(auto_rotate_days):
         return
-    if rotation_under_way(case.cloud, case.thing):
+    used = heard.entry.certificate_id
+    if case.used() != used or rotation_under_way(case.cloud, case.thing):
         return
-    used = heard.certificate_id
-    detail = f"its deadline is {text(heard.deadline)}, and no rotation is under way"
-    if not auto_rotate_days or days >= auto_rotate_days or not used:
+    detail = f"its deadline is {text(heard.entry.deadline)}, and no rotation is under way"
+    if not auto_rotate_days or days >= auto_rotate_days:
         case.repairs.leave(Kind.DUE, case.thing, detail, certificate_id=used)
         return
     case.repairs.repair(

@@ -15,7 +15,7 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Any
 
-from rotation_cloud import grace, notices, workflow
+from rotation_cloud import grace, inventory, notices, workflow
 from rotation_cloud.ports import Cloud, RecordChanged
 from rotation_cloud.records import Record, State, Which
 from rotation_cloud.retirement import retire_as_decided
@@ -120,7 +120,7 @@ def _catch_up(cloud: Cloud, record: Record, is_surpassed: bool) -> None:
 def _finish(cloud: Cloud, ended: Ended) -> Record | None:
     for _ in range(_ROUNDS):
         with suppress(RecordChanged):
-            return _one_round(cloud, ended)
+            return inventory.with_end(cloud, ended, _one_round(cloud, ended))
     raise RecordChanged(f"{ended.thing} {ended.job_id}")
 
 

@@ -61,7 +61,7 @@ class Fleet:
     ) -> Fleet:
         of_thing: defaultdict[str, list[Record]] = defaultdict(list)
         issued: set[str] = set()
-        used = frozenset(one.certificate_id for one in heartbeats.values())
+        used = frozenset(named for one in heartbeats.values() for named in one.named)
         known = set(used)
         latest: dict[str, Record] = {}
         for record in records:
@@ -108,13 +108,13 @@ class Fleet:
             days = heartbeat.days_left(now)
             if heartbeat.is_silent(now) or (days is not None and days < near(auto_rotate_days)):
                 return True
-            if heartbeat.certificate_id and not self.is_active(heartbeat.certificate_id):
+            if any(not self.is_active(one) for one in heartbeat.named):
                 return True
         if any(self._record_looks_wrong(record, now) for record in records):
             return True
         named = {named for record in records for named in (record.old, record.new)}
         if heartbeat is not None:
-            named.add(heartbeat.certificate_id)
+            named |= heartbeat.named
         at_work = any(record.state is not State.DONE for record in records)
         return not at_work and sum(self.is_active(one) for one in named) > 1
 

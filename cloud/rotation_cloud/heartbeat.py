@@ -1,16 +1,15 @@
-"""The last that is known of a device, as its inventory document has it, and when it is overdue.
+"""A device's heartbeat, as the inventory has it: when the next one is due, and what it proves.
 
-Devices say with each check when the next one is due (docs/protocol.md, "The health message"),
-by their own clock. When they were last heard is by the cloud's.
+Every check sends a health message, and names the time of the next one (docs/protocol.md).
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields, replace
 from typing import Any
 
 from rotation_cloud.documents import Document
-from rotation_protocol.fields import parse_time
+from rotation_cloud.inventory import Entry
 
 _DAY = 24 * 3600
 #: A check announced for later than this was announced by a clock that is wrong.
@@ -21,52 +20,57 @@ _TOLERANCE = _DAY
 
 @dataclass(frozen=True)
 class Heartbeat:
-    """``certificate_id`` is of the core device's certificate, empty if it is not known. Times are
-    in seconds since the epoch, 0 where there is none. ``is_dropped``: the thing is gone, and the
-    table is about to forget it."""
+    """``is_dropped``: the thing is gone, and the table is about to forget it."""
 
     thing: str
-    certificate_id: str
-    last_seen: float
-    next_check_at: float
-    deadline: float
+    entry: Entry
     is_dropped: bool = False
 
     @classmethod
     def of(cls, document: Document) -> Heartbeat:
-        """What cannot be read counts as not there: devices of any version are in the table."""
-        body = document.body
-        certificate_id = body.get("certificateId")
-        return cls(
-            thing=document.thing,
-            certificate_id=certificate_id if isinstance(certificate_id, str) else "",
-            last_seen=_seconds(body.get("lastSeen")),
-            next_check_at=_seconds(body.get("nextCheckAt")),
-            deadline=_seconds(body.get("deadline")),
-            is_dropped=document.expires_at != 0,
-        )
+        """What another version wrote, or a hand, counts as not there."""
+        entry = Entry.of(document)
+        unreadable: dict[str, Any] = {
+            field.name: field.default
+            for field in fields(Entry)
+            if type(getattr(entry, field.name)) is not type(field.default)
+        }
+        return cls(document.thing, replace(entry, **unreadable), document.expires_at != 0)
+
+    @property
+    def named(self) -> frozenset[str]:
+        """The certificates that it speaks of: the connection's, and the one on the disk."""
+        return frozenset({self.entry.principal, self.entry.certificate_id} - {""})
+
+    def certificate_used(self, since: float) -> str | None:
+        """The certificate that the device used after that, as far as it is known."""
+        if self.entry.principal and self._seen > since:
+            return self.entry.principal
+        if self.entry.certificate_id and self.entry.observed > since:
+            return self.entry.certificate_id
+        return None
+
+    def shows(self, certificate_id: str | None, since: float) -> int:
+        """When, after that, it was said or shown that the device uses this certificate; or 0."""
+        if certificate_id == self.entry.principal and self._seen > since:
+            return self._seen
+        if certificate_id == self.entry.certificate_id and self.entry.observed > since:
+            return self.entry.observed
+        return 0
 
     def is_silent(self, now: float) -> bool:
         """Whether a check that was announced is more than a day overdue."""
-        if not self.last_seen:
+        heard_at, expected = self.entry.heard_at, self.entry.next_check
+        if not heard_at:
             return False
-        expected = self.last_seen + _DAY
-        if self.last_seen <= self.next_check_at <= self.last_seen + _LONGEST_INTERVAL:
-            expected = self.next_check_at
+        if not heard_at <= expected <= heard_at + _LONGEST_INTERVAL:
+            expected = heard_at + _DAY
         return now > expected + _TOLERANCE
 
     def days_left(self, now: float) -> float | None:
         """Until the deadline; negative once it has passed; None if it is not known."""
-        return (self.deadline - now) / _DAY if self.deadline else None
+        return (self.entry.deadline - now) / _DAY if self.entry.deadline else None
 
-
-def _seconds(value: Any) -> float:
-    """A time as messages have it (RFC 3339) or in seconds since the epoch; 0 for anything else."""
-    if isinstance(value, str):
-        try:
-            return parse_time(value).timestamp()
-        except ValueError:
-            return 0
-    if isinstance(value, int) and not isinstance(value, bool):
-        return value
-    return 0
+    @property
+    def _seen(self) -> int:
+        return max(self.entry.heard_at, self.entry.attached_seen)

@@ -7,13 +7,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from rotation_cloud.documents import INVENTORY
+from rotation_cloud import inventory
 from rotation_cloud.ports import Cloud
 
 
 @dataclass(frozen=True)
 class Heard:
-    """The certificate of the last health message's connection.
+    """The certificate of the connection over which the last message came that was believed.
 
     ``seen`` is when the registry was last asked whether it is the thing's, ``last`` when anything
     was last heard of the thing, in seconds since the epoch.
@@ -26,9 +26,7 @@ class Heard:
 
 def last_heard(cloud: Cloud, thing: str) -> Heard | None:
     """As the inventory has it; None if it has nothing."""
-    document = cloud.documents.get(thing, INVENTORY)
-    body = {} if document is None else document.body
-    if not body.get("attached"):
+    entry = inventory.read(cloud, thing)
+    if not entry.principal:
         return None
-    seen = int(body.get("attachedSeen", 0))
-    return Heard(str(body["attached"]), seen, max(seen, int(body.get("lastSeen", 0))))
+    return Heard(entry.principal, entry.attached_seen, max(entry.attached_seen, entry.heard_at))

@@ -86,7 +86,7 @@ def _leftover(case: Case, record: Record, goes: str) -> None:
 def _finish_again(cloud: Cloud, record: Record) -> None:
     """Written down first, so that a request that comes meanwhile knows which one goes."""
     cloud.records.write(replace(record, state=State.RETIRING))
-    finish(cloud, Ended(record.thing, record.job_id, "SUCCEEDED"))
+    finish(cloud, Ended(record.thing, record.job_id, "LEFTOVER"))
 
 
 def _without_strays(case: Case, record: Record) -> Record:

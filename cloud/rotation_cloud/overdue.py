@@ -135,6 +135,8 @@ def _finish(
     pair = (record.old, record.new)
     goes, stays = pair if which is Which.OLD else pair[::-1]
     why_not = case.why_not(record, goes, stays, since) or case.why_not_finish(record)
+    if record.state is State.GRACE:  # grace.py is asked, and would not end it either
+        why_not = why_not or case.why_needed(goes, since)
     is_finished = case.repair_unless(why_not, Kind.UNFINISHED, detail, do, record, goes)
     case.left_one = case.left_one or not is_finished
 

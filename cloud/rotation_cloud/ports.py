@@ -74,6 +74,10 @@ class Registered:
     status: str
     ca_id: str = ""
 
+    @property
+    def is_active(self) -> bool:
+        return self.status == "ACTIVE"
+
 
 @dataclass(frozen=True)
 class Execution:
@@ -124,6 +128,9 @@ class Registry(Protocol):
 
     def principals(self, thing: str) -> dict[str, str]:
         """ARN and attachment type of every principal of the thing. Raises NotFound."""
+
+    def registered(self, arn: str) -> Registered:
+        """The certificate itself. Raises NotFound."""
 
     def things(self, arn: str) -> Sequence[str]:
         """Every thing that the certificate is attached to."""
@@ -273,6 +280,13 @@ class Notices(Protocol):
     def tell(self, subject: str, message: dict[str, str]) -> None: ...
 
 
+class Alerts(Protocol):
+    """Messages to people about the certificates of devices, on a topic of their own."""
+
+    def tell(self, subject: str, text: str, attributes: Mapping[str, str]) -> None:
+        """``attributes`` are for the filters of subscriptions; none is empty."""
+
+
 class Audit(Protocol):
     """Events for whoever watches. Recording never fails: what has happened has happened."""
 
@@ -310,6 +324,7 @@ class Cloud:
     records: Records
     answers: Answers
     notices: Notices
+    alerts: Alerts
     documents: Documents
     audit: Audit
     workflows: Workflows

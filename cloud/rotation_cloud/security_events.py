@@ -22,6 +22,7 @@ class Activity(StrEnum):
     ROTATION_FAILED = "rotation-failed"
     REVIEW_NEEDED = "review-needed"
     ALERT_RECEIVED = "alert-received"
+    MESSAGE_NOT_BELIEVED = "message-not-believed"
     DEVICE_REGISTERED = "device-registered"
     REGISTRY_REPAIRED = "registry-repaired"
     JOB_EVENTS_SWITCHED_ON = "job-events-switched-on"

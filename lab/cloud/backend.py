@@ -107,7 +107,11 @@ class Backend:
                 self._template.custom_resources(), self._functions.invoke, self._timeline
             )
             rules = Rules(
-                self._iot_core, self._timeline, self._template.rules(), self._functions.invoke
+                self._iot_core,
+                self._timeline,
+                self._template.rules(),
+                self._functions.invoke,
+                self._clock,
             )
             opened.callback(rules.close)
             self._closing = opened.pop_all()
@@ -123,6 +127,12 @@ class Backend:
         (job_template,) = self._template.job_templates()
         arn = f"arn:aws:iot:{self._account.region}:{self._account.account_id}:jobtemplate/"
         return arn + str(job_template["JobTemplateId"])
+
+    @property
+    def table_name(self) -> str:
+        """The table with the records and documents of the backend."""
+        (table,) = self._template.tables()
+        return str(table["TableName"])
 
     @property
     def aws_fault(self) -> Fault:

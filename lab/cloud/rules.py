@@ -7,8 +7,9 @@ has one, and the message is lost to it, as at AWS.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from lab.cloud.sql import EvaluationError, Query, SqlError
@@ -40,13 +41,16 @@ class Rules:
         timeline: Timeline,
         rules: Iterable[Rule],
         invoke: Callable[[str, Any], None],
+        clock: Callable[[], float] = time.time,
     ) -> None:
-        """Begin. ``invoke`` takes a function and its event, and must not block.
+        """Begin. ``invoke`` takes a function and its event, and must not block; ``clock`` is
+        what ``timestamp()`` tells.
 
         Raises SqlError, which names the rule, with none of them begun.
         """
         self._timeline = timeline
         self._invoke = invoke
+        self._clock = clock
         queries = [(rule, _parsed(rule)) for rule in rules]
         self._end = [
             iot_core.observe(query.topic_filter, self._observer(rule, query))
@@ -61,7 +65,7 @@ class Rules:
     def _observer(self, rule: Rule, query: Query) -> Callable[[Message], None]:
         def observe(message: Message) -> None:
             try:
-                event = query.evaluate(message)
+                event = query.evaluate(replace(message, at=self._clock()))
             except EvaluationError as error:
                 self._timeline.record(
                     "rules",

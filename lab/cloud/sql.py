@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import base64
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -146,6 +146,18 @@ def is_undefined(of: Expression) -> Expression:
     return lambda occasion: of(occasion) is UNDEFINED
 
 
+def starts_with(whole: Expression, beginning: Expression) -> Expression:
+    """``startswith(text, text)``, undefined unless both are texts."""
+
+    def value(occasion: Occasion) -> Any:
+        first, second = whole(occasion), beginning(occasion)
+        if not (isinstance(first, str) and isinstance(second, str)):
+            return UNDEFINED
+        return first.startswith(second)
+
+    return value
+
+
 #: The functions without arguments.
 PLAIN_FUNCTIONS: Mapping[str, Expression] = {
     "topic": lambda occasion: occasion.message.topic,
@@ -207,6 +219,26 @@ def either(left: Expression, right: Expression) -> Expression:
     def value(occasion: Occasion) -> Any:
         first, second = _truth(left(occasion)), _truth(right(occasion))
         return UNDEFINED if UNDEFINED in (first, second) else first or second
+
+    return value
+
+
+def chosen(
+    of: Expression, cases: Sequence[tuple[Expression, Expression]], otherwise: Expression
+) -> Expression:
+    """CASE: what follows the first WHEN that equals ``of``, else ELSE; undefined if ``of`` is.
+
+    https://docs.aws.amazon.com/iot/latest/developerguide/iot-sql-case.html
+    """
+    matching = [(comparison("=", of, when), then) for when, then in cases]
+
+    def value(occasion: Occasion) -> Any:
+        if of(occasion) is UNDEFINED:
+            return UNDEFINED
+        for matches, then in matching:
+            if matches(occasion) is True:
+                return then(occasion)
+        return otherwise(occasion)
 
     return value
 

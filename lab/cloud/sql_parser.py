@@ -2,7 +2,8 @@
 
 Grammar: SELECT (* | item) (, item)* FROM 'filter' (WHERE or)?; item: value AS name, or a
 path, whose last part is its name; or: and (OR and)*; and: not (AND not)*; not: NOT not |
-value (comparison value)?; value: literal | function(...) | path | ( or ).
+value (comparison value)?; value: literal | function(...) | path | ( or ) | case; case:
+CASE or (WHEN or THEN or)+ (ELSE or)? END.
 """
 
 from __future__ import annotations
@@ -24,8 +25,11 @@ _TOKEN = re.compile(
     )""",
     re.VERBOSE | re.ASCII,
 )
-_KEYWORDS = {"SELECT", "FROM", "WHERE", "AS", "AND", "OR", "NOT", "TRUE", "FALSE", "NULL"}
-_NOT_PLAYED = {"VALUE", "CASE", "IN", "EXISTS", "LIKE"}
+_KEYWORDS = {
+    *("SELECT", "FROM", "WHERE", "AS", "AND", "OR", "NOT", "TRUE", "FALSE", "NULL"),
+    *("CASE", "WHEN", "THEN", "ELSE", "END"),
+}
+_NOT_PLAYED = {"VALUE", "IN", "EXISTS", "LIKE"}
 _COMPARISONS = ("=", "<>", "<", "<=", ">", ">=")
 
 
@@ -142,11 +146,26 @@ class _Parser:
             inner = self._or()
             self._expect(")")
             return inner
+        if token == _Token("keyword", "CASE"):
+            return self._case()
         if token.kind != "word":
             raise SqlError(f"not expected: {token.text}")
         if self._take("("):
             return self._function(token.text)
         return self._path(token.text)
+
+    def _case(self) -> Expression:
+        of = self._or()
+        cases: list[tuple[Expression, Expression]] = []
+        while self._take("WHEN"):
+            when = self._or()
+            self._expect("THEN")
+            cases.append((when, self._or()))
+        if not cases:
+            raise SqlError("CASE without WHEN")
+        otherwise = self._or() if self._take("ELSE") else sql.literal(sql.UNDEFINED)
+        self._expect("END")
+        return sql.chosen(of, cases, otherwise)
 
     def _path(self, first: str) -> Expression:
         path = [first]
@@ -163,6 +182,12 @@ class _Parser:
             of = self._value()
             self._expect(")")
             return sql.is_undefined(of)
+        if name == "startswith":
+            whole = self._value()
+            self._expect(",")
+            beginning = self._value()
+            self._expect(")")
+            return sql.starts_with(whole, beginning)
         if name == "encode":
             self._expect("*")
             self._expect(",")

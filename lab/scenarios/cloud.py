@@ -8,6 +8,7 @@ from typing import Any
 
 from lab.scenarios.scenario import require, scenario
 from lab.scenarios.stage import THING, Stage
+from rotation_protocol import topics
 
 CLOUD = "Cloud"
 
@@ -38,6 +39,13 @@ def _code(service: str) -> str:
     return _CODES.get(service, "InternalFailureException")
 
 
+def _start(stage: Stage) -> None:
+    """As Stage.start; and the first health message has been served, whose calls do not count."""
+    stage.start()
+    stage.timeline.wait_for("published", source="iot-core", topic=topics.HEALTH)
+    stage.backend.idle()
+
+
 def _fails_once(service: str, operation: str) -> None:
     def play(stage: Stage) -> None:
         failed: list[str] = []
@@ -48,7 +56,7 @@ def _fails_once(service: str, operation: str) -> None:
                 return _code(service)
             return None
 
-        stage.start()
+        _start(stage)
         stage.backend.aws_fault = fault
         job = stage.rotate(timeout=120)
         stage.wait_for_idle()
@@ -63,7 +71,7 @@ def _fails_once(service: str, operation: str) -> None:
 
 def _fails_for_good(service: str, operation: str) -> None:
     def play(stage: Stage) -> None:
-        stage.start()
+        _start(stage)
         stage.backend.aws_fault = lambda at, called, _: (
             _code(service) if (at, called) == (service, operation) else None
         )

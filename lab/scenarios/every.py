@@ -1,6 +1,7 @@
 """Every scenario there is: importing this registers them, in the order of the list."""
 
 from lab.scenarios import (
+    alerts,
     clock,
     cloud,
     endings,
@@ -14,6 +15,7 @@ from lab.scenarios import (
 )
 
 __all__ = [
+    "alerts",
     "clock",
     "cloud",
     "endings",

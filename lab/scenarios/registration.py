@@ -126,10 +126,11 @@ def device_denied(stage: Stage) -> None:
     """A device on the deny list stays out, told once; taken from the list, it is let in."""
     trust_the_factory(stage)
     dynamodb = stage.lab.account.client("dynamodb")
+    (table,) = dynamodb.list_tables()["TableNames"]
     key = {"thing": {"S": THING}, "jobId": {"S": "#denied"}}
     # As docs/operations.md has it.
     dynamodb.put_item(
-        TableName="certkeeper-RotationTable",
+        TableName=table,
         Item={**key, "body": {"M": {"why": {"S": "stolen"}}}},
     )
     stage.device.start()
@@ -138,7 +139,7 @@ def device_denied(stage: Stage) -> None:
     (told,) = stage.notifications()
     require("on the deny list: stolen" in str(told.details["message"]), "the reason is not told")
     require(things(stage) == [], "a thing was made")
-    dynamodb.delete_item(TableName="certkeeper-RotationTable", Key=key)
+    dynamodb.delete_item(TableName=table, Key=key)
     stage.wait_until_listening()
     require_registered(stage, told=1)
 

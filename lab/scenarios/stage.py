@@ -28,6 +28,9 @@ from lab.nucleus.recipe import Runtime
 from lab.scenarios.scenario import Scenario, VerdictFailed, require
 from lab.scenarios.workflows import Workflows
 from lab.timeline import Entry
+from rotation_cloud import inventory
+from rotation_cloud.documents import INVENTORY
+from rotation_cloud.table import DocumentTable
 from rotation_protocol.jobs import ROTATE
 
 THING = "press-7"
@@ -244,8 +247,21 @@ class Stage:
         return None
 
     def notifications(self) -> list[Entry]:
-        """What was published to people."""
-        return self.timeline.find("notification", source="cloud")
+        """What people were told of rotations."""
+        return self._published("FailureTopic")
+
+    def alerts_told(self) -> list[Entry]:
+        """What people were told of the device's alerts."""
+        return self._published("AlertTopic")
+
+    def _published(self, topic: str) -> list[Entry]:
+        told = self.timeline.find("notification", source="cloud")
+        return [entry for entry in told if str(entry.details["topic"]).endswith(topic)]
+
+    def inventory(self) -> inventory.Entry:
+        """What the fleet's inventory says of the device."""
+        table = DocumentTable(self.backend.table_name, self.lab.account.client("dynamodb"))
+        return inventory.Entry.of(table.get(self.device.thing_name, INVENTORY))
 
     # -- the verdict ---------------------------------------------------------------------------
 
@@ -330,7 +346,8 @@ def staged(
 ) -> Iterator[Stage]:
     """The stage for a scenario: everything is there, and the device is not started yet."""
     with Lab(listener) as lab, small_disk(lab, scenario.stage.get("disk_bytes")):
-        parameters = dict(scenario.backend)
+        # Where alerts are not what it is about, none of them starts a rotation of its own.
+        parameters = {"AutoRotateBelowDays": "0", **scenario.backend}
         if scenario.stage.get("private_ca"):
             parameters |= {"Issuer": "private-ca", "PrivateCaArn": make_private_ca(lab.account)}
         if scenario.stage.get("signer"):

@@ -62,6 +62,29 @@ class Held:
         self._released = True
 
 
+class Delayed:
+    """Keeps the first such message until it is released; then it follows the next message."""
+
+    def __init__(self, matches: Matches) -> None:
+        self._matches = matches
+        self._released = False
+        self._kept: list[tuple[str, bytes]] = []
+        self.seen = threading.Event()
+
+    def __call__(self, topic: str, payload: bytes) -> Iterable[tuple[str, bytes]]:
+        if not self.seen.is_set() and self._matches(topic, payload):
+            self._kept.append((topic, payload))
+            self.seen.set()
+            return []
+        late: list[tuple[str, bytes]] = []
+        if self._released:
+            late, self._kept = self._kept, []
+        return [(topic, payload), *late]
+
+    def release(self) -> None:
+        self._released = True
+
+
 def altered(suffix: str, change: Callable[[dict[str, Any]], dict[str, Any]]) -> MessageFault:
     """Each message on a topic that ends so has its fields changed."""
 

@@ -78,6 +78,21 @@ def device_offline(stage: Stage) -> None:
 
 
 @scenario(WORKFLOW)
+def cancelled_before_the_device_saw_it(stage: Stage) -> None:
+    """An operator cancels the workflow's job while the device is off: the workflow ends at once."""
+    workflow = start(stage)
+    job = stage.workflows.wait_for_job("queued")
+    stage.backend.idle()
+    stage.cancel_execution(job)
+    stage.backend.idle()
+    require(stage.workflows.status(workflow) == "SUCCEEDED", "the workflow goes on")
+    output = stage.workflows.output(workflow)
+    require(output.get("outcome") == "stopped", f"the workflow says {output}")
+    stage.start()
+    stage.verdict(rotated=False, job=job, status="canceled", told=0)
+
+
+@scenario(WORKFLOW)
 def failure_then_success(stage: Stage) -> None:
     """The first job fails, and an hour later the next one succeeds: nobody needs to hear of it."""
     stage.start()

@@ -154,6 +154,7 @@ def decode_health(payload: bytes) -> Health:
                 deadline_reason=item.optional_enum("deadlineReason", DeadlineReason),
                 days_remaining=item.optional("daysRemaining", int),
                 detail=item.optional("detail", str),
+                key_algorithm=item.optional("keyAlgorithm", str),
             )
             for item in fields.items("certificates")
         ),
@@ -211,6 +212,7 @@ def _certificate_fields(certificate: CertificateHealth) -> dict[str, object]:
         "deadlineReason": reason.value if reason else None,
         "daysRemaining": certificate.days_remaining,
         "detail": certificate.detail,
+        "keyAlgorithm": certificate.key_algorithm,
     }
 
 

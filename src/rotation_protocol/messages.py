@@ -63,6 +63,7 @@ class CertificateHealth:
     deadline_reason: DeadlineReason | None = None
     days_remaining: int | None = None
     detail: str | None = None
+    key_algorithm: str | None = None
 
 
 @dataclass(frozen=True)

@@ -42,12 +42,12 @@ class Certificate:
 
     arn: str
     key: str = ""
+    pem: str = ""
     is_active: bool = True
     policies: set[str] = field(default_factory=set)
     things: dict[str, str] = field(default_factory=dict)
     created: float = 0.0
     is_pending: bool = False
-    pem: str = ""
     ca_id: str = ""
 
 
@@ -62,6 +62,11 @@ class Registry:
         self._clock = clock
         self._made = 0
         self._holds: dict[str, int] = {}
+
+    def registered(self, arn: str) -> Registered:
+        certificate = self.get(arn)
+        status = "ACTIVE" if certificate.is_active else "INACTIVE"
+        return Registered(arn, certificate.pem, status)
 
     def add(
         self,
@@ -379,6 +384,21 @@ class Notices:
         self.told.append(message)
 
 
+class Alerts:
+    """ports.Alerts: subject, text and attributes of each message."""
+
+    def __init__(self) -> None:
+        self.told: list[tuple[str, str, dict[str, str]]] = []
+
+    def tell(self, subject: str, text: str, attributes: Mapping[str, str]) -> None:
+        assert 0 < len(subject) < 100
+        assert subject.isascii()
+        assert subject.isprintable()
+        assert "What to do" in text
+        assert all(attributes.values())
+        self.told.append((subject, text, dict(attributes)))
+
+
 class Clock:
     """ports.Clock; sleeping takes no time but here."""
 
@@ -409,6 +429,7 @@ class Account:
         self.records = Records()
         self.answers = Answers()
         self.notices = Notices()
+        self.alerts = Alerts()
         self.documents = Documents()
         self.audit = Audit()
         self.workflows = Workflows()
@@ -426,6 +447,7 @@ class Account:
             records=self._watched("records"),
             answers=self._watched("answers"),
             notices=self._watched("notices"),
+            alerts=self._watched("alerts"),
             documents=self._watched("documents"),
             audit=self.audit,
             workflows=self._watched("workflows"),

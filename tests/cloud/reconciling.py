@@ -34,7 +34,14 @@ def heard(account: Account, certificate_id: str, thing: str = THING, **body: Any
     """A health message comes now; ``body`` has what differs from a device that is fine."""
     now = int(account.clock.now())
     known = account.documents.get(thing, INVENTORY) or Document(thing, INVENTORY)
-    said = {"certificateId": certificate_id, "lastSeen": now, "nextCheckAt": now + DAY, **body}
+    fresh = {
+        "certificateId": certificate_id,
+        "principal": certificate_id,
+        "heardAt": now,
+        "observed": now,
+        "nextCheck": now + DAY,
+    }
+    said = {**known.body, **fresh, **body}
     account.documents.write(Document(thing, INVENTORY, said, 0, known.version))
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from typing import Any, cast
 
@@ -21,6 +21,7 @@ from rotation_cloud import aws
 from rotation_cloud.answering import answer_commit, answer_create
 from rotation_cloud.create import public_key_of
 from rotation_cloud.finish import Ended, finish
+from rotation_cloud.iot_jobs import IotJobs
 from rotation_cloud.issuers import PrivateCaIssuer
 from rotation_cloud.ports import (
     AlreadyThere,
@@ -29,8 +30,10 @@ from rotation_cloud.ports import (
     NotFound,
     Order,
     Refused,
+    Registered,
     Throttled,
 )
+from rotation_cloud.sns import SnsAlerts, SnsNotices
 from tests.cloud.account import RUNNING, Answers, Clock, Documents, Jobs, Notices, Records
 from tests.cloud.device import csr, ended_event, event
 
@@ -119,9 +122,25 @@ def test_errors_of_the_registry(site: Site) -> None:
         registry.detach_thing(gone, "press-7")
     with pytest.raises(Refused):
         site.cloud.issuer.issue(order("no CSR"))
+    with pytest.raises(NotFound):
+        registry.registered(gone)
+    assert registry.registered(arn) == Registered(arn, site.device.certificate_pem, "ACTIVE")
+    site.account.client("iot").update_certificate(
+        certificateId=site.device.certificate_id, newStatus="INACTIVE"
+    )
+    assert not registry.registered(arn).is_active
     assert registry.things(arn) == ["press-7"]
     assert registry.policies(arn) == ["press-7"]
     assert registry.principals("press-7") == {arn: "NON_EXCLUSIVE_THING"}
+
+
+def test_whether_a_certificate_is_active(site: Site) -> None:
+    """ACTIVE, INACTIVE, and gone."""
+    registry, arn = site.cloud.registry, site.device.certificate_arn
+    assert registry.is_active(arn)
+    registry.deactivate(arn)
+    assert not registry.is_active(arn)
+    assert not registry.is_active(arn.replace(site.device.certificate_id, "f" * 64))
 
 
 def test_stray_certificates(site: Site) -> None:
@@ -175,7 +194,7 @@ def test_job_that_cannot_be_made(stub: Stubber, code: str, kind: type[AwsError])
     """Why a job cannot be made is told apart."""
     stub.add_client_error("create_job", code)
     with pytest.raises(AwsError) as raised:
-        aws.IotJobs(stub.client, None, "template").create("job-1", "arn")
+        IotJobs(stub.client, None, "template").create("job-1", "arn")
     assert type(raised.value) is kind
 
 
@@ -187,7 +206,7 @@ def execution_with(**answer: Any) -> Any:
             assert arguments["includeJobDocument"] is True
             return {"execution": answer}
 
-    return aws.IotJobs(None, Client(), "").execution("t", "j")
+    return IotJobs(None, Client(), "").execution("t", "j")
 
 
 @pytest.mark.parametrize(
@@ -272,16 +291,35 @@ def test_private_ca_registered_before(site: Site) -> None:
     assert site.statuses()[first.arn.rpartition("/")[2]] == "ACTIVE"
 
 
-def test_notice_is_json(site: Site) -> None:
-    """A notice is published with its subject, as JSON that people can read."""
-    sns = site.account.client("sns")
-    topic = sns.create_topic(Name="failures")["TopicArn"]
-    sqs = site.account.client("sqs")
+def subscribed(site: Site) -> tuple[str, Callable[[], dict[str, Any]]]:
+    """A topic, and what gives the message that was published to it."""
+    sns, sqs = site.account.client("sns"), site.account.client("sqs")
+    topic = sns.create_topic(Name="people")["TopicArn"]
     queue = sqs.create_queue(QueueName="q")["QueueUrl"]
     arn = sqs.get_queue_attributes(QueueUrl=queue, AttributeNames=["QueueArn"])
     sns.subscribe(TopicArn=topic, Protocol="sqs", Endpoint=arn["Attributes"]["QueueArn"])
-    aws.SnsNotices(aws.client("sns"), topic).tell("subject", {"thingName": "press-7"})
-    (message,) = sqs.receive_message(QueueUrl=queue)["Messages"]
-    body = json.loads(message["Body"])
+
+    def received() -> dict[str, Any]:
+        (message,) = sqs.receive_message(QueueUrl=queue)["Messages"]
+        body: dict[str, Any] = json.loads(message["Body"])
+        return body
+
+    return topic, received
+
+
+def test_notice_is_json(site: Site) -> None:
+    """A notice is published with its subject, as JSON that people can read."""
+    topic, received = subscribed(site)
+    SnsNotices(aws.client("sns"), topic).tell("subject", {"thingName": "press-7"})
+    body = received()
     assert body["Subject"] == "subject"
     assert json.loads(body["Message"]) == {"thingName": "press-7"}
+
+
+def test_alert_is_words_with_attributes(site: Site) -> None:
+    """An alert is published as its text, with what a subscription may filter by."""
+    topic, received = subscribed(site)
+    SnsAlerts(aws.client("sns"), topic).tell("subject", "a\nb", {"severity": "CRITICAL"})
+    body = received()
+    assert (body["Subject"], body["Message"]) == ("subject", "a\nb")
+    assert body["MessageAttributes"] == {"severity": {"Type": "String", "Value": "CRITICAL"}}

@@ -54,7 +54,11 @@ def heard(account: Account, principal: str) -> None:
     """A message of the device came over this certificate, now."""
     known = account.documents.get(THING, INVENTORY) or Document(THING, INVENTORY)
     account.clock.sleep(1)
-    body = {"attached": principal, "attachedSeen": int(account.clock.now())}
+    body = {
+        "principal": principal,
+        "heardAt": int(account.clock.now()),
+        "attachedSeen": int(account.clock.now()),
+    }
     account.documents.write(replace(known, body=body))
 
 
@@ -161,7 +165,7 @@ def test_message_over_the_old_certificate_that_was_known(account: Account) -> No
     rotated(device)
     known = account.documents.items[THING, INVENTORY]
     account.clock.sleep(60)
-    body = {**known.body, "lastSeen": int(account.clock.now())}
+    body = {**known.body, "heardAt": int(account.clock.now())}
     account.documents.write(replace(known, body=body))
     device.pass_grace()
     assert device.closings[-1].objection is Objection.STILL_IN_USE

@@ -99,7 +99,11 @@ class Walk:
 
     def speak(self) -> None:
         known = self.account.documents.get(THING, INVENTORY) or Document(THING, INVENTORY)
-        body = {"attached": self.in_use, "attachedSeen": int(self.account.clock.now())}
+        body = {
+            "principal": self.in_use,
+            "heardAt": int(self.account.clock.now()),
+            "attachedSeen": int(self.account.clock.now()),
+        }
         self.account.documents.write(replace(known, body=body))
 
     def wait(self) -> None:

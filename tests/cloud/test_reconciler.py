@@ -133,7 +133,7 @@ def test_device_that_says_otherwise(committed: bool) -> None:
     heard(account, old if committed else new)
     finding = only(look(account))
     assert (finding.kind.value, finding.result.value) == ("unfinished", "left")
-    assert "uses this one" in finding.detail
+    assert "used this one" in finding.detail
     assert account.registry.active() == {old, new}
 
 
@@ -396,9 +396,10 @@ def test_orphan(how: str) -> None:
     if how == "thing deleted":
         account.registry.deleted_things.add(THING)
     account.clock.sleep(2 * HOUR)
-    finding = only(look(account))
+    finding, *others = look(account).findings
     assert (finding.kind.value, finding.result.value) == ("orphan", "left")
     assert finding.certificate_id == new
+    assert [one.kind.value for one in others] == ["thing-gone"] * (how == "thing deleted")
     assert account.registry.active() == {new}
     account.registry.certificates[arn(new)].things["press-8"] = SHARED
     assert look(account).findings == []

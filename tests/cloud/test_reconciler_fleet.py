@@ -155,7 +155,7 @@ def test_thing_that_was_deleted() -> None:
 
 
 @pytest.mark.parametrize(
-    "body", [{}, {"lastSeen": "soon", "certificateId": 7}, {"lastSeen": None, "deadline": True}]
+    "body", [{}, {"heardAt": "soon", "certificateId": 7}, {"heardAt": None, "deadline": "x"}]
 )
 def test_inventory_that_cannot_be_read(body: dict[str, Any]) -> None:
     """What another version wrote, or a hand, says nothing and breaks nothing."""
@@ -168,7 +168,7 @@ def test_inventory_that_cannot_be_read(body: dict[str, Any]) -> None:
 @pytest.mark.parametrize("next_check", [0, 10**10])
 def test_clock_of_a_device_is_wrong(next_check: int) -> None:
     """A next check that a wrong clock announced does not make a device silent, nor hide it."""
-    account = at_rest(nextCheckAt=next_check)
+    account = at_rest(nextCheck=next_check)
     account.clock.sleep(DAY + HOUR)
     assert look(account).findings == []
     account.clock.sleep(DAY)
@@ -223,7 +223,7 @@ def test_only_a_share_of_a_large_fleet_is_looked_at() -> None:
     for thing in things:
         heard(account, "x", thing)
         account.documents.items[thing, INVENTORY] = Document(
-            thing, INVENTORY, {"lastSeen": int(account.clock.now()), "nextCheckAt": 2**31}
+            thing, INVENTORY, {"heardAt": int(account.clock.now())}
         )
     counts = []
     for _ in range(days):
@@ -233,7 +233,7 @@ def test_only_a_share_of_a_large_fleet_is_looked_at() -> None:
         account.clock.time = (account.clock.time // DAY + 1) * DAY
         for thing in things:  # nobody is silent
             account.documents.items[thing, INVENTORY] = Document(
-                thing, INVENTORY, {"lastSeen": int(account.clock.now())}
+                thing, INVENTORY, {"heardAt": int(account.clock.now())}
             )
     assert sum(counts) == len(things)
     assert max(counts) < LOOKS * 1.2

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import pytest
 
-from rotation_cloud.documents import INVENTORY, Document
 from rotation_cloud.records import State
 from tests.cloud.account import RUNNING, THING, Account
 from tests.cloud.device import Device, issued_id
@@ -72,10 +71,9 @@ def test_device_that_has_gone_back(how: str) -> None:
     account, _, old, new = in_grace()
     account.clock.sleep(GRACE_DAYS * DAY + 2 * HOUR)
     if how == "by its word":
-        heard(account, old)
+        heard(account, old, principal="")
     else:
-        body = {"attached": old, "attachedSeen": int(account.clock.now())}
-        account.documents.write(Document(THING, INVENTORY, body))
+        heard(account, new, principal=old)
     finding = only(look(account))
     assert (finding.kind.value, finding.result.value) == ("unfinished", "left")
     assert account.registry.active() == {old, new}

@@ -88,8 +88,10 @@ def reason(machine: Machine, **given: Any) -> str:
 
 
 def heard(machine: Machine, certificate_id: str) -> None:
-    body = {"attached": certificate_id, "attachedSeen": int(machine.account.clock.now())}
-    machine.account.documents.write(Document(THING, INVENTORY, body))
+    now = int(machine.account.clock.now())
+    body = {"principal": certificate_id, "heardAt": now, "attachedSeen": now}
+    known = machine.account.documents.get(THING, INVENTORY) or Document(THING, INVENTORY)
+    machine.account.documents.write(replace(known, body={**known.body, **body}))
 
 
 def test_no_such_thing(machine: Machine, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -47,6 +47,7 @@ certificates = st.builds(
     deadline_reason=st.none() | st.sampled_from(DeadlineReason),
     days_remaining=st.none() | whole,
     detail=maybe,
+    key_algorithm=maybe,
 )
 checks = st.builds(
     ReadinessCheck,
@@ -104,7 +105,7 @@ HEALTH = Health(
     certificates=(
         CertificateHealth(
             *("core-device", "/cert", "critical", CERTIFICATE_ID, NOW + DAY, NOW + DAY),
-            *(DeadlineReason.MAX_AGE, 1, "soon"),
+            *(DeadlineReason.MAX_AGE, 1, "soon", "ECDSA-P256"),
         ),
     ),
     certificates_left_out=0,

@@ -39,6 +39,7 @@ HEALTH_OPTIONAL = [
     *("nextCheckAt", "certificates[0].certificateId", "certificates[0].notAfter"),
     *("certificates[0].deadline", "certificates[0].deadlineReason"),
     *("certificates[0].daysRemaining", "certificates[0].detail", "checks[0].remedy"),
+    "certificates[0].keyAlgorithm",
 ]
 CASES = [
     *((ALERT, name, True) for name in ALERT_FIELDS),

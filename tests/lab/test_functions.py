@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Callable
 from pathlib import Path
@@ -10,6 +11,7 @@ import pytest
 
 from lab.cloud.functions import Functions
 from lab.cloud.template import Function
+from lab.states.execution import Answer
 from lab.timeline import Timeline
 
 FAILS = """
@@ -22,6 +24,7 @@ def handler(event, context):
     with open(event["file"]) as file:
         if len(file.readlines()) <= event["failures"]:
             raise RuntimeError("not yet")
+    return {"n": event["n"]}
 """
 
 Make = Callable[..., Functions]
@@ -64,6 +67,23 @@ def test_retries(
     assert len(timeline.find(end, source="lambda")) == 1
     if end == "dead-letter":
         assert timeline.find(end)[0].details["event"] == event
+
+
+@pytest.mark.parametrize(("failures", "error"), [(0, None), (1, "RuntimeError")])
+def test_answer_is_told(make: Make, tmp_path: Path, failures: int, error: str | None) -> None:
+    """Who waits for a function hears what it answers or raises, and it is not tried again."""
+    answers: list[Answer] = []
+    event = {"file": str(tmp_path / "log"), "n": 1, "failures": failures}
+    with make() as functions:
+        functions.request("Greet", event, answers.append)
+        functions.idle()
+    (answer,) = answers
+    assert answer.error == error
+    if error is None:
+        assert answer.result == {"n": 99}
+    else:
+        assert json.loads(answer.cause) == {"errorMessage": "not yet", "errorType": error}
+    assert len((tmp_path / "log").read_text().splitlines()) == 1
 
 
 def test_environment_is_the_functions_and_goes_with_them(make: Make) -> None:

@@ -11,6 +11,7 @@ import pytest
 from lab.cloud.sql import EvaluationError, SqlError
 from lab.cloud.sql_parser import parse
 from lab.cloud.template import Template
+from rotation_protocol.topics import ALERTS
 
 PRINCIPAL = "ab" * 32
 
@@ -45,11 +46,38 @@ def test_the_rules_of_the_template() -> None:
         "principal": PRINCIPAL,
     }
     finish = next(sql for name, sql in statements.items() if name.startswith("Finish"))
-    marked = {"statusDetails": {"CertificateRotator": "true"}}
+    marked = {"jobId": "j", "statusDetails": {"CertificateRotator": "true"}}
     topic = "$aws/events/jobExecution/j/failed"
     assert selected(finish, marked, topic=topic) == marked
-    assert selected(finish, {"statusDetails": {}}, topic=topic) is None
-    assert selected(finish, {}, topic=topic) is None
+    assert selected(finish, {"jobId": "j", "statusDetails": {}}, topic=topic) is None
+    assert selected(finish, {"jobId": "j"}, topic=topic) is None
+    # A job that a workflow made, which waits for its end, even if the device never saw it.
+    unseen = {"jobId": "certkeeper-1-1"}
+    assert selected(finish, unseen, topic=topic) == unseen
+    assert selected(finish, {"jobId": "mine-certkeeper-1"}, topic=topic) is None
+
+
+@pytest.mark.parametrize(
+    ("fields", "matches"),
+    [
+        ({"type": "certificate.expiring", "daysRemaining": 30}, True),
+        ({"type": "certificate.expiring", "daysRemaining": 31}, False),
+        ({"type": "certificate.overdue", "daysRemaining": -1}, True),
+        ({"type": "key.unreadable", "daysRemaining": 8436}, True),
+        ({"type": "certificate.unreadable"}, True),
+        ({"type": "of a newer component", "daysRemaining": 31}, True),
+        ({}, False),
+    ],
+)
+def test_which_alerts_the_rule_lets_through(fields: dict[str, Any], matches: bool) -> None:
+    """Days decide only of certificates that are still to end: whatever else is wrong comes."""
+    rules = Template(account_id="123456789012").rules()
+    (alerts,) = (rule.sql for rule in rules if rule.name.startswith("Alert"))
+    found = selected(alerts, {**fields, "principal": "another"}, topic=ALERTS)
+    assert (found is not None) == matches
+    if found is not None:
+        of_the_rule = {"clientId": "press-7#2", "principal": PRINCIPAL, "receivedAt": 1000500}
+        assert found == {**fields, **of_the_rule}
 
 
 @pytest.mark.parametrize(
@@ -64,6 +92,17 @@ def test_the_rules_of_the_template() -> None:
         ("critical = true AND days > 10", True),
         ("NOT critical = true", False),
         ("isUndefined(missing) = true AND critical = true", True),
+        ("CASE isUndefined(missing) WHEN true THEN true ELSE missing <= 30 END", True),
+        ("CASE isUndefined(days) WHEN true THEN true ELSE days <= 30 END", True),
+        ("CASE isUndefined(days) WHEN true THEN true ELSE days <= 10 END", False),
+        ("CASE name WHEN 'lathe' THEN false WHEN 'press' THEN days > 10 ELSE false END", True),
+        ("CASE name WHEN 'lathe' THEN true END", False),  # no match and no ELSE
+        ("CASE missing WHEN true THEN true ELSE true END", False),  # of what is undefined
+        ("NOT CASE critical WHEN true THEN false END AND days > 10", True),
+        ("startswith(name, 'pre')", True),
+        ("startswith(name, 'ress')", False),
+        ("startswith(missing, 'pre') OR critical = true", False),
+        ("startswith(days, '2')", False),
     ],
 )
 def test_where(where: str, matches: bool) -> None:
@@ -106,6 +145,9 @@ def test_what_the_cloud_publishes() -> None:
         "SELECT get_thing_shadow('x', 'y') AS s FROM 'a'",
         "SELECT * FROM 'a' WHERE days IN [1, 2]",
         "SELECT * FROM 'a' WHERE days + 1 = 2",
+        "SELECT * FROM 'a' WHERE CASE days ELSE true END",
+        "SELECT * FROM 'a' WHERE CASE days WHEN 1 THEN true",
+        "SELECT * FROM 'a' WHERE WHEN",
         "SELECT * FROM 'a/#/b'",
         "INSERT INTO a",
         "SELECT * FROM 'a' WHERE (",

@@ -103,6 +103,7 @@ def _certificate(verdict: Verdict, now: datetime) -> CertificateHealth:
         deadline_reason=deadline.reason if deadline else None,
         days_remaining=whole_days(deadline.remaining(now)) if deadline else None,
         detail=shortened("; ".join(said), MAX_TEXT) or None,
+        key_algorithm=facts.key_algorithm if facts else None,
     )
 
 
