@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from lab.scenarios.endings import FIRST, hold
@@ -189,3 +190,57 @@ def grace_period_without_end(stage: Stage) -> None:
     report = stage.backend.call(_FUNCTION, {"thing": THING})
     require(report["counts"].get("unfinished repaired") == 1, f"found were {report['counts']}")
     stage.verdict(rotated=True, job=job)
+
+
+def _wait_until_heard(stage: Stage) -> None:
+    """Until the device's health message has come to the inventory."""
+    stage.timeline.poll(
+        lambda: stage.inventory().certificate_id == stage.old.certificate_id,
+        "the device in the inventory",
+    )
+
+
+@scenario(RECONCILER)
+def silent_device(stage: Stage) -> None:
+    """A device is switched off and nobody notices: after two days people are told, once a day."""
+    stage.start()
+    _wait_until_heard(stage)
+    stage.device.stop()
+    stage.lab.pass_time(12 * HOUR)
+    stage.backend.tick(_FUNCTION)
+    stage.backend.idle()
+    require(not stage.notifications(), "people were told of a device that is not late")
+    for day in (1, 2):
+        stage.lab.pass_time(48 * HOUR)
+        for _ in range(2):
+            stage.backend.tick(_FUNCTION)
+            stage.backend.idle()
+        told = _told(stage)
+        require("silent, left" in told[THING], f"people read {told}")
+        require(len(stage.notifications()) == day, "people were told twice on a day")
+    stage.device.start()
+    stage.verdict(rotated=False, told=2)
+
+
+@scenario(
+    RECONCILER,
+    device={
+        "not_after": datetime.now(UTC) + timedelta(days=20, hours=12),
+        "configuration": {"rotateBeforeDays": 0, "thresholds": [1]},
+    },
+    backend={"AutoRotateBelowDays": "30"},
+)
+def near_its_deadline(stage: Stage) -> None:
+    """A device raises no alert and asks for nothing, and its certificate ends in 20 days: the
+    reconciler starts its rotation."""
+    stage.start()
+    _wait_until_heard(stage)
+    dry = stage.backend.call(_FUNCTION, {"dryRun": True})
+    _require_counts(dry, {"due would-be-repaired": 1})
+    require(not stage.timeline.find("queued", source="jobs"), "it was no dry run")
+    stage.backend.tick(_FUNCTION)
+    ended = stage.timeline.wait_for("succeeded", source="jobs", timeout=90)
+    stage.wait_for_idle()
+    told = _told(stage)
+    require("due, repaired" in told[THING], f"people read {told}")
+    stage.verdict(rotated=True, job=str(ended.details["job"]), told=1)
