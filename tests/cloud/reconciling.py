@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 from rotation_cloud.documents import INVENTORY, Document
 from rotation_cloud.findings import Finding
 from rotation_cloud.reconciler import Orders, Report, reconcile
+from rotation_cloud.records import Record, State
 from tests.cloud.account import BASE, THING, Account
 from tests.cloud.device import Device, issued_id
+from tests.cloud.disturbance import failing
 
 HOUR, DAY = 3600, 24 * 3600
 PLENTY = 900.0
@@ -64,3 +67,36 @@ def only(report: Report) -> Finding:
 
 def arn(certificate_id: str) -> str:
     return f"{BASE}:cert/{certificate_id}"
+
+
+def record_of(account: Account, job: str = "job-1") -> Record:
+    """What is known of the rotation."""
+    return account.records.items[THING, job]
+
+
+def half_made(state: State, in_doubt: bool) -> Account:
+    """A creation that could not be undone, of a job that runs; its record ``state``.
+
+    ``in_doubt``: the answer to it was lost, so nobody knows the certificate's name.
+    """
+    account = Account()
+    device = Device(account)
+    if in_doubt:  # made, the answer lost; looking for it fails too
+        account.disturb(failing("registry.stray"), failing("issuer.issue", range(1, 2)))
+    else:
+
+        def both(name: str, number: int) -> None:
+            failing("registry.attach_thing")(name, number)
+            failing("registry.deactivate")(name, number)
+
+        account.disturb(both)
+    device.create(account.old)
+    account.disturb()
+    assert len(account.registry.active()) == 2
+    record = record_of(account)
+    assert record.state is State.UNDOING
+    if state is State.ISSUING:  # as if the function had died before it could write that
+        lease = int(account.clock.now()) + 60
+        account.records.write(replace(record, state=State.ISSUING, lease=lease))
+    account.notices.told.clear()
+    return account
