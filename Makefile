@@ -5,13 +5,19 @@ BIN := $(VENV)/bin
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 export PYTHONPATH := $(CURDIR)/src:$(CURDIR)/cloud:$(CURDIR)
 
-.PHONY: help demo test scenarios test-py39 lint crash picture bench lock clean
+.PHONY: help demo test scenarios test-py39 lint build offline crash picture bench lock clean
 
 RUNTIME ?= both
 PYTHON39 ?= python3.9
 
 help: ## say what each command does
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+build: $(VENV)/lab ## the component, into greengrass-build (ARGS="--wheels": with its packages; ARGS=--help)
+	@$(BIN)/python gdk_build.py $(ARGS)
+
+offline: $(VENV)/lab ## the component with its packages, installed and started without a network
+	@$(BIN)/python -m lab offline --runtime $(RUNTIME)
 
 demo: $(VENV)/lab ## a core device and an AWS IoT account on this machine: watch a certificate near its end
 	@$(BIN)/python -m lab demo --runtime $(RUNTIME)
@@ -41,12 +47,14 @@ bench: $(VENV)/lab ## measure, and print docs/benchmarks.md's table
 
 lock: ## pin again what requirements/*.in name (needs uv)
 	uv pip compile -q --generate-hashes --universal --no-header --python-version 3.9.2 requirements/device.in -o requirements/device.txt
+	uv pip compile -q --generate-hashes --universal --no-header --python-version 3.9.2 requirements/installer.in -o requirements/installer.txt
+	uv pip compile -q --generate-hashes --universal --no-header --python-version 3.11 requirements/build.in -o requirements/build.txt
 	uv pip compile -q --generate-hashes --universal --no-header --python-version 3.11 requirements/lab.in -o requirements/lab.txt
 	uv pip compile -q --generate-hashes --universal --no-header --python-version 3.11 requirements/deploy.in -o requirements/deploy.txt
 	uv pip compile -q --generate-hashes --universal --no-header --python-version 3.11 requirements/dev.in -o requirements/dev.txt
 
 clean: ## remove what the commands above made
-	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis build
+	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis build greengrass-build
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 $(VENV)/bin/python:

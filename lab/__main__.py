@@ -6,6 +6,7 @@ import argparse
 import signal
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 
 from lab.nucleus.recipe import Runtime
 
@@ -23,6 +24,26 @@ def main(arguments: Sequence[str] | None = None) -> int:
         command.add_argument(
             "--runtime", choices=("classic", "lite", "both"), default="both", help="default: both"
         )
+        command.add_argument(
+            "--build",
+            type=Path,
+            metavar="FOLDER",
+            help="what gdk_build.py wrote; default: built of the project as it stands",
+        )
+    offline = commands.add_parser(
+        "offline", help="the component installed and started without a network"
+    )
+    offline.add_argument("--runtime", choices=("classic", "lite", "both"), default="both")
+    offline.add_argument(
+        "--python",
+        type=Path,
+        metavar="FOLDER",
+        help="that of a Python without the packages; default: the one the lab's own is made of",
+    )
+    offline.add_argument(
+        "--build", type=Path, metavar="FOLDER", help="with wheels for it; default: built first"
+    )
+    offline.add_argument("--within", action="store_true", help=argparse.SUPPRESS)
     one = commands.add_parser("scenario", help="what a rotation must survive, played and judged")
     one.add_argument("name", nargs="?", help="which one; see --list")
     one.add_argument("--list", action="store_true", help="print every scenario")
@@ -48,13 +69,20 @@ def main(arguments: Sequence[str] | None = None) -> int:
         from lab.scenarios import playing
 
         return playing.run(options.name, runtimes, listing=options.list)
+    if options.command == "offline":
+        from lab import offline as without_network
+
+        python = options.python or without_network.BARE_PYTHON
+        if options.within:
+            return without_network.within(runtimes, python, options.build)
+        return without_network.run(runtimes, python, options.build)
     if options.command == "up":
         from lab import up as looking_around
 
-        return looking_around.run(runtimes)
+        return looking_around.run(runtimes, options.build)
     from lab import demo as showing
 
-    return showing.run(runtimes)
+    return showing.run(runtimes, options.build)
 
 
 if __name__ == "__main__":

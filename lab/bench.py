@@ -54,6 +54,11 @@ def run() -> int:
         rows.extend(idle(lab, device))
     print(f"measuring {ROTATIONS} rotations on nucleus lite ...", flush=True)
     rows.extend(rotation())
+    # Its rows are of this file's kind.
+    from lab.bench_install import INSTALLATIONS, installation
+
+    print(f"installing without a network ({INSTALLATIONS} times) ...", flush=True)
+    rows.extend(installation())
     print(f"\nMeasured on {datetime.now(UTC):%Y-%m-%d}: {_machine()}.\n")
     print("| what | measured | goal | peer |\n|---|---|---|---|")
     for row in rows:

@@ -7,6 +7,7 @@ MQTT endpoint, in the component's log as LocalDebugConsole would show it.
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 from certkeeper.store_commands import fingerprint
 from lab.cloud_inbox import CloudInbox
@@ -20,17 +21,22 @@ from lab.scenarios.traffic import Held, to
 from lab.timeline import NotSeen
 
 DAYS_LEFT = 6
+#: After so many the next alert comes, and that one starts the rotation.
+DAYS_PASS = 4
 
 
 class DemoFailed(Exception):
     """Something that the demo shows did not happen; says what."""
 
 
-def run(runtimes: tuple[Runtime, ...]) -> int:
-    """Run the demo for each kind of nucleus, and print it; the exit code."""
+def run(runtimes: tuple[Runtime, ...], component: Path | None = None) -> int:
+    """Run the demo for each kind of nucleus, and print it; the exit code.
+
+    The devices' component is the build in ``component``, or the project as it stands.
+    """
     try:
         for number, runtime in enumerate(runtimes, 7):
-            with Lab(narrate) as lab:
+            with Lab(narrate, component=component) as lab:
                 _show(lab, f"press-{number}", runtime)
     except (DemoFailed, NotSeen, VerdictFailed) as failure:
         print(f"DEMO FAILED: {failure}")
@@ -48,10 +54,11 @@ def _show(lab: Lab, thing: str, runtime: Runtime) -> None:
         not_before=now - timedelta(days=359),
         # Half a day over, so that whole days left are six however long this takes.
         not_after=now + timedelta(days=DAYS_LEFT, hours=12),
-        # The device does not ask by itself here: the operator has the word.
+        # The device does not ask by itself here: the backend has the word.
         configuration={**CONFIGURATION, "rotateBeforeDays": 0},
     )
-    stage = Stage(lab, lab.deploy_backend(AutoRotateBelowDays="0"), device, identity)
+    backend = lab.deploy_backend(AutoRotateBelowDays=str(DAYS_LEFT - DAYS_PASS + 1))
+    stage = Stage(lab, backend, device, identity)
     try:
         _warned(stage, runtime)
         _warned_once(stage)
@@ -67,6 +74,7 @@ def _show(lab: Lab, thing: str, runtime: Runtime) -> None:
 def _warned(stage: Stage, runtime: Runtime) -> None:
     thing, timeline = stage.device.thing_name, stage.timeline
     _chapter(f"{thing}: a core device on nucleus {runtime}, its certificate ends in 6 days")
+    stage.device.move_clock(timedelta(0))  # so that it can be moved later
     stage.device.start()
     alert = timeline.wait_for("alert-received", thing=thing)
     health = timeline.wait_for("health-received", thing=thing)
@@ -116,16 +124,23 @@ def _told(stage: Stage) -> None:
 
 def _rotated(stage: Stage) -> None:
     thing = stage.device.thing_name
-    _chapter(f"{thing}: the rotation's workflow is started, makes a job, and the device rotates")
+    _chapter(f"{thing}: {DAYS_PASS} days pass, nobody does anything, and the next alert rotates it")
     old = stage.old.certificate_id
     print(f"  old certificate  {fingerprint(old)}\n", flush=True)
     stage.wait_until_listening()
-    workflow = stage.workflows.start(thing, old, f"rotate-{thing}")
+    _require(not stage.workflows.all(), "a workflow was started too early")
+    passed = timedelta(days=DAYS_PASS)
+    stage.lab.pass_time(passed.total_seconds())
+    stage.device.move_clock(passed)
+    stage.device.restart_component()
     job = stage.workflows.wait_for_job("succeeded")
     stage.wait_for_idle()
+    (workflow,) = stage.workflows.all()
+    _require(stage.workflows.given(workflow)["cause"] == "alert", "it was not the alert")
     new = stage.certificate_on_disk()
     _require(stage.active_certificates() == {old, new}, "not both certificates are ACTIVE")
     print(f"\n  old certificate  {fingerprint(old)}\n  new certificate  {fingerprint(new)}\n")
+    _say("the alert has started the workflow, which made the job: nobody else did anything")
     _say("key and certificate on the disk match, and the key is its owner's alone")
     _say("the nucleus is connected with the new certificate")
     _say("the old one is still ACTIVE in the account, until its grace period is over")

@@ -19,6 +19,7 @@ from lab.https.device_endpoint import DeviceEndpoint
 from lab.iot_core.iot_core import IotCore
 from lab.jobs.mqtt import attach
 from lab.loop import LoopThread
+from lab.nucleus.component_store import built
 from lab.nucleus.core_device import CoreDevice, Endpoint
 from lab.nucleus.recipe import Runtime
 from lab.nucleus.root_layout import CoreIdentity, Provisioning, lay_out_classic, lay_out_lite
@@ -27,18 +28,29 @@ from rotation_protocol import topics
 
 
 class Lab:
-    """``with Lab() as lab:`` everything started; afterwards nothing is left behind."""
+    """``with Lab() as lab:`` everything started; afterwards nothing is left behind.
 
-    def __init__(self, listener: Callable[[Entry], None] | None = None) -> None:
+    Devices get the component from a build: from the folder ``component``, as ``gdk_build.py``
+    wrote it, or else from one that is made of the project as it stands, without wheels.
+    """
+
+    def __init__(
+        self,
+        listener: Callable[[Entry], None] | None = None,
+        *,
+        component: Path | None = None,
+    ) -> None:
         self.timeline = Timeline(listener)
         #: The cloud's: of the Jobs service, the workflows and the functions.
         self.clock = LabClock()
+        self._component = component
         self._closing = ExitStack()
 
     def __enter__(self) -> Lab:
         with ExitStack() as opened:
             # Short, since the path of a Unix socket has at most 107 bytes.
             self.folder = Path(opened.enter_context(tempfile.TemporaryDirectory(prefix="cklab-")))
+            self.component = self._component or built(self.folder / "component")
             self.loop = opened.enter_context(LoopThread())
             self.account = opened.enter_context(Account(self.timeline))
             make_role_alias(self.account)
@@ -108,11 +120,13 @@ class Lab:
         policy: Mapping[str, Any] | None = None,
         topic_prefix: str = topics.PREFIX,
         configuration: Mapping[str, Any] | None = None,
+        python: Path | None = None,
     ) -> tuple[CoreDevice, DeviceIdentity]:
         """Register a thing with a certificate and a policy, and lay out its Greengrass root.
 
         The policy is the template's, unless another one is given. The certificate is AWS
-        IoT's, valid until 2049, unless a window is given. The device is not started; when the
+        IoT's, valid until 2049, unless a window is given. The device's Python is the lab's
+        own, unless the folder of another is given. The device is not started; when the
         lab closes it is stopped.
         """
         registered = self.account.register_device(
@@ -132,6 +146,7 @@ class Lab:
             runtime=runtime,
             fleet_provisioned=fleet_provisioned,
             configuration=configuration,
+            python=python,
         )
         return device, registered
 
@@ -142,11 +157,13 @@ class Lab:
         runtime: Runtime = "classic",
         fleet_provisioned: bool = False,
         configuration: Mapping[str, Any] | None = None,
+        python: Path | None = None,
         folder: str = "",
     ) -> CoreDevice:
         """A core device with this identity, whether the account knows it or not; not started.
 
-        Its root is in the lab's folder, called like the thing unless a name is given.
+        Its root is in the lab's folder, called like the thing unless a name is given; its
+        Python is the lab's own unless the folder of another is given.
         """
         thing_name = registered.thing_name
         identity = CoreIdentity(
@@ -172,6 +189,8 @@ class Lab:
             thing_name=thing_name,
             region=self.account.region,
             endpoint=Endpoint(self.iot_core.host, self.iot_core.port),
+            component=self.component,
+            python=python,
             configuration=configuration,
         )
         self._closing.callback(device.stop)

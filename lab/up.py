@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import threading
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 from lab.cloud_inbox import CloudInbox
 from lab.lab import Lab
 from lab.nucleus.recipe import Runtime
 
 
-def run(runtimes: tuple[Runtime, ...]) -> int:
-    """Start a device of each kind, say where everything is, and wait; the exit code."""
-    with Lab(lambda entry: print(entry, flush=True)) as lab:
+def run(runtimes: tuple[Runtime, ...], component: Path | None = None) -> int:
+    """Start a device of each kind, say where everything is, and wait; the exit code.
+
+    Their component is the build in ``component``, or the project as it stands.
+    """
+    with Lab(lambda entry: print(entry, flush=True), component=component) as lab:
         inbox = CloudInbox(lab.iot_core, lab.account, lab.timeline)
         backend = lab.deploy_backend()
         end = datetime.now(UTC) + timedelta(days=20)

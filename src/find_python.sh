@@ -1,4 +1,4 @@
-# Sourced by install.sh: which Python can run the component. Expects $here.
+# Sourced by install.sh: which Python can run the component, and what it has. Expects $here.
 
 # The first Python on the path that is new enough.
 find_python() {
@@ -22,4 +22,15 @@ from importlib.metadata import version
 pinned = re.findall(r"^([A-Za-z0-9_.-]+)==([^ ;\\]+) *\\?$", open(sys.argv[1]).read(), re.M)
 sys.exit(0 if pinned and all(version(name) == wanted for name, wanted in pinned) else 1)
 PYTHON
+}
+
+# The wheel of that name beside the scripts, if there is one.
+find_wheel() {
+    for wheel in "$here/wheels/$1"-*.whl; do
+        if [ -f "$wheel" ]; then
+            echo "$wheel"
+            return 0
+        fi
+    done
+    return 1
 }

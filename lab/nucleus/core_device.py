@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import asyncio
 import os
-import shutil
 import signal
 from collections.abc import Mapping
 from datetime import timedelta
@@ -19,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from lab.loop import LoopThread
+from lab.nucleus.component_store import deliver, recipe_path
 from lab.nucleus.configuration import ConfigurationStore
 from lab.nucleus.faults import DeviceFaults
 from lab.nucleus.host import IOTCORED_UNIT, NUCLEUS_UNIT, Host
@@ -26,7 +26,7 @@ from lab.nucleus.lifecycle import State
 from lab.nucleus.lifecycle_operations import Deferral
 from lab.nucleus.mqtt_proxy import MqttProxy
 from lab.nucleus.nucleus_run import Endpoint, NucleusRun, NucleusSetup
-from lab.nucleus.recipe import Recipe, load_recipe
+from lab.nucleus.recipe import load_recipe
 from lab.nucleus.root_layout import RootLayout
 from lab.nucleus.service_manager import Service
 from lab.timeline import Timeline
@@ -54,16 +54,22 @@ class CoreDevice(DeviceFaults):
         thing_name: str,
         region: str,
         endpoint: Endpoint,
-        recipe: Path = PROJECT / "recipe.yaml",
+        component: Path,
+        python: Path | None = None,
         configuration: Mapping[str, Any] | None = None,
     ) -> None:
-        """``configuration`` is merged over the recipe's defaults, as a deployment does it."""
+        """``component`` is a build of it: a folder as ``gdk_build.py`` writes it.
+
+        ``python`` is the folder of the device's Python; the lab's own, which has the packages,
+        unless given. ``configuration`` is merged over the recipe's defaults, as a deployment
+        does it.
+        """
         super().__init__()
         self.layout = layout
         self.thing_name = thing_name
         self._loop = loop
         self._timeline = timeline
-        self._recipe = load_recipe(recipe, layout.runtime)
+        self._recipe = load_recipe(recipe_path(component), layout.runtime)
         self._configuration = ConfigurationStore(layout.runtime)
         self.setup = NucleusSetup(
             layout=layout,
@@ -81,8 +87,8 @@ class CoreDevice(DeviceFaults):
         self._power: object | None = None
         self._changing = asyncio.Lock()
         self._installed = False
-        self._host = Host(layout, self._services(), self._mqtt_or_none, self, timeline)
-        unarchive(layout, self._recipe)
+        self._host = Host(layout, self._services(), self._mqtt_or_none, self, timeline, python)
+        deliver(component, self._recipe, layout)
         nucleus = (
             "aws.greengrass.NucleusLite" if layout.runtime == "lite" else "aws.greengrass.Nucleus"
         )
@@ -95,6 +101,13 @@ class CoreDevice(DeviceFaults):
     def work_path(self) -> Path:
         """The component's work folder."""
         return self.layout.work_path(self._recipe.name)
+
+    @property
+    def artifact_path(self) -> Path:
+        """The component's artifact, unpacked: what ``python -m certkeeper`` is run from."""
+        [artifact] = self._recipe.artifacts
+        unarchived = self.layout.unarchived_path(self._recipe.name, self._recipe.version)
+        return unarchived / Path(artifact.name).stem
 
     @property
     def component_state(self) -> State:
@@ -352,10 +365,3 @@ class CoreDevice(DeviceFaults):
                     await self._nucleus.mqtt.restart_process()
                 else:
                     await self._nucleus.mqtt.connect()
-
-
-def unarchive(layout: RootLayout, recipe: Recipe) -> None:
-    """Put the component's archive where the nucleus unpacks it, from the source tree."""
-    target = layout.unarchived_path(recipe.name, recipe.version) / "certkeeper"
-    shutil.copytree(PROJECT / "src", target, ignore=shutil.ignore_patterns("__pycache__"))
-    shutil.copyfile(PROJECT / "requirements" / "device.txt", target / "requirements.txt")

@@ -29,8 +29,9 @@ _MQTT_PROCESS = {"classic": "java", "lite": "iotcored"}
 class Host:
     """Of one device. To be called on the lab's loop, unless a method says otherwise.
 
-    ``mqtt`` gives the nucleus's MQTT while the nucleus runs. What belongs to
-    the host lies beside the Greengrass root: its socket, its commands.
+    ``mqtt`` gives the nucleus's MQTT while the nucleus runs. ``python`` is the folder of its
+    Python, the lab's own unless given. What belongs to the host lies beside the Greengrass
+    root: its socket, its commands.
     """
 
     def __init__(
@@ -40,13 +41,14 @@ class Host:
         mqtt: Callable[[], MqttProxy | None],
         faults: DeviceFaults,
         timeline: Timeline,
+        python: Path | None = None,
     ) -> None:
         self._layout = layout
         self._mqtt = mqtt
         self._faults = faults
         # Shorter than the path of the nucleus's own socket, which has to fit as well.
         socket = Path(f"{layout.root}.systemd")
-        self.commands = StandIns(Path(f"{layout.root}.commands"), socket)
+        self.commands = StandIns(Path(f"{layout.root}.commands"), socket, python)
         self.transient = TransientUnits(self.environment, timeline)
         self.manager = ServiceManager(
             socket,

@@ -2,7 +2,8 @@
 
 Classic and lite differ in which manifest they take and in how they spell lifecycle
 keys; both ways are here. ``recipe_variables`` fills in the variables, ``lifecycle``
-runs the steps. Left out: JSON recipes and artifacts.
+runs the steps, ``component_store`` lays out the artifacts. Left out: JSON recipes, and the
+permissions of artifacts.
 
 Sources: the component recipe reference of the AWS IoT Greengrass developer guide,
 and the nucleus sources (``PlatformHelper`` and ``GenericExternalService`` of classic,
@@ -57,6 +58,14 @@ class Step:
 
 
 @dataclass(frozen=True)
+class Artifact:
+    """One artifact of the manifest: its file name, and whether it is an archive to unpack."""
+
+    name: str
+    unarchive: bool
+
+
+@dataclass(frozen=True)
 class Recipe:
     """What one nucleus takes from a recipe; ``steps`` are keyed by lower-case step name."""
 
@@ -66,6 +75,7 @@ class Recipe:
     default_configuration: Mapping[str, Any]
     dependencies: tuple[str, ...]
     steps: Mapping[str, Step]
+    artifacts: tuple[Artifact, ...] = ()
 
 
 def load_recipe(
@@ -96,7 +106,8 @@ def load_recipe(
     configuration = _mapping(recipe.get("ComponentConfiguration") or {}, "ComponentConfiguration")
     machine = architecture or _ARCHITECTURES.get(platform.machine(), platform.machine())
     target = {"os": os, "architecture": machine}
-    lifecycle = (_classic_lifecycle if runtime == "classic" else _lite_lifecycle)(recipe, target)
+    select = _classic_manifest if runtime == "classic" else _lite_manifest
+    index, lifecycle = select(recipe, target)
     return Recipe(
         runtime=runtime,
         name=name,
@@ -109,11 +120,16 @@ def load_recipe(
             _mapping(recipe.get("ComponentDependencies") or {}, "ComponentDependencies")
         ),
         steps=_steps(lifecycle, runtime),
+        artifacts=_artifacts(_manifests(recipe)[index], f"Manifests[{index}].Artifacts"),
     )
 
 
-def _classic_lifecycle(recipe: Mapping[str, Any], target: Mapping[str, str]) -> Mapping[str, Any]:
-    """The lifecycle of the first manifest that fits, its own or a part of the global one."""
+# The index of the manifest that a nucleus takes, and the lifecycle that goes with it.
+_Selected = tuple[int, Mapping[str, Any]]
+
+
+def _classic_manifest(recipe: Mapping[str, Any], target: Mapping[str, str]) -> _Selected:
+    """The first manifest that fits, with its own lifecycle or a part of the global one."""
     label = {**target, "runtime": "aws_nucleus_classic"}
     manifests = _manifests(recipe)
     for index, manifest in enumerate(manifests):
@@ -122,11 +138,11 @@ def _classic_lifecycle(recipe: Mapping[str, Any], target: Mapping[str, str]) -> 
             continue
         lifecycle = _mapping(manifest.get("Lifecycle") or {}, f"Manifests[{index}].Lifecycle")
         if lifecycle:
-            return lifecycle
+            return index, lifecycle
         every = {"all"}.union(*(_selections(m, i) for i, m in enumerate(manifests)))
         chosen = _selections(manifest, index) or ("all",)
         whole = _mapping(recipe.get("Lifecycle") or {}, "Lifecycle")
-        return _mapping(_selected(whole, chosen, every), "Lifecycle")
+        return index, _mapping(_selected(whole, chosen, every), "Lifecycle")
     fitting = " ".join(target.values())
     raise RecipeError(f"Manifests: none fits {fitting}")
 
@@ -155,8 +171,8 @@ def _selected(part: object, chosen: Sequence[str], every: Set[str]) -> object:
     return {k: _selected(v, chosen, every) for k, v in part.items() if k not in every}
 
 
-def _lite_lifecycle(recipe: Mapping[str, Any], target: Mapping[str, str]) -> Mapping[str, Any]:
-    """The first lifecycle found; a manifest that does not name lite or ``*`` is not for lite."""
+def _lite_manifest(recipe: Mapping[str, Any], target: Mapping[str, str]) -> _Selected:
+    """The first manifest with a lifecycle; one that does not name lite or ``*`` is not for lite."""
     for index, manifest in enumerate(_manifests(recipe)):
         if "Platform" not in manifest:
             _refuse(f"Manifests[{index}].Platform", "missing; nucleus lite requires it")
@@ -169,11 +185,11 @@ def _lite_lifecycle(recipe: Mapping[str, Any], target: Mapping[str, str]) -> Map
             continue
         lifecycle = _mapping(manifest.get("Lifecycle") or {}, f"Manifests[{index}].Lifecycle")
         if lifecycle:
-            return lifecycle
+            return index, lifecycle
         parts = _mapping(recipe.get("Lifecycle") or {}, "Lifecycle")
         for key in reversed(_selections(manifest, index) or ("all",)):
             if key in ("all", "linux") and key in parts:
-                return _mapping(parts[key], f"Lifecycle.{key}")
+                return index, _mapping(parts[key], f"Lifecycle.{key}")
     raise RecipeError("Manifests: none is for nucleus lite (runtime '*' or 'aws_nucleus_lite')")
 
 
@@ -182,6 +198,21 @@ def _manifests(recipe: Mapping[str, Any]) -> list[Mapping[str, Any]]:
     if not isinstance(manifests, list) or not manifests:
         _refuse("Manifests", "must be a list of at least one manifest")
     return [_mapping(manifest, f"Manifests[{i}]") for i, manifest in enumerate(manifests)]
+
+
+def _artifacts(manifest: Mapping[str, Any], where: str) -> tuple[Artifact, ...]:
+    listed = manifest.get("Artifacts") or []
+    if not isinstance(listed, list):
+        _refuse(where, "must be a list")
+    artifacts = []
+    for index, entry in enumerate(listed):
+        settings = _mapping(entry, f"{where}[{index}]")
+        uri = _text(settings.get("Uri"), f"{where}[{index}].Uri")
+        unarchive = settings.get("Unarchive", "NONE")
+        if unarchive not in ("NONE", "ZIP"):
+            _refuse(f"{where}[{index}].Unarchive", "must be NONE or ZIP")
+        artifacts.append(Artifact(uri.rpartition("/")[2], unarchive == "ZIP"))
+    return tuple(artifacts)
 
 
 def _platform(manifest: Mapping[str, Any], index: int) -> Mapping[str, str]:

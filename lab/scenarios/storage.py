@@ -11,7 +11,6 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from lab.account.authority import generate_private_key, private_key_pem
-from lab.nucleus.core_device import PROJECT
 from lab.nucleus.recipe import Runtime
 from lab.scenarios.endings import FIRST, hold
 from lab.scenarios.scenario import BOTH, require, scenario
@@ -252,7 +251,8 @@ def released(stage: Stage) -> None:
     stage.device.stop()
     ended = subprocess.run(
         [sys.executable, "-m", "certkeeper", "release", "--root", layout.root],
-        env={**os.environ, "PYTHONPATH": str(PROJECT / "src")},
+        cwd=stage.device.artifact_path,
+        env={**os.environ, "PYTHONPATH": str(stage.device.artifact_path)},
         capture_output=True,
         check=False,
     )

@@ -46,6 +46,12 @@ class Workflows:
         """As in the console of Step Functions."""
         return str(self._client.describe_execution(executionArn=execution)["status"])
 
+    def given(self, execution: str) -> dict[str, object]:
+        """What an execution was started with."""
+        found = self._client.describe_execution(executionArn=execution)
+        given: dict[str, object] = json.loads(found["input"])
+        return given
+
     def output(self, execution: str) -> dict[str, object]:
         """What an execution that succeeded says at its end."""
         found = self._client.describe_execution(executionArn=execution)

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from lab.loop import LoopThread
+from lab.nucleus.component_store import built
 from lab.nucleus.core_device import CoreDevice, Endpoint
 from lab.nucleus.recipe import Runtime, Step
 from lab.nucleus.root_layout import CoreIdentity, lay_out_classic, lay_out_lite
@@ -58,6 +59,7 @@ class PoweredDevice:
             thing_name=THING,
             region=REGION,
             endpoint=Endpoint(site.core.host, site.core.port),
+            component=built(folder / "component"),
         )
         self.core.setup.reconnect_delays = (0.05, 0.2)
         self.core.setup.shutdown_seconds = 2.0

@@ -8,7 +8,14 @@ from pathlib import Path
 
 import pytest
 
-from lab.nucleus.recipe import LITE_RECIPE_LIMIT, Recipe, RecipeError, Runtime, load_recipe
+from lab.nucleus.recipe import (
+    LITE_RECIPE_LIMIT,
+    Artifact,
+    Recipe,
+    RecipeError,
+    Runtime,
+    load_recipe,
+)
 from lab.nucleus.recipe_variables import with_variables
 
 HEAD = """
@@ -296,3 +303,44 @@ def test_a_recipe_that_a_nucleus_refuses_says_what_and_where(
     """Every refusal names the place in the recipe and what is wrong with it."""
     with pytest.raises(RecipeError, match=message):
         load(text)
+
+
+# -- artifacts ----------------------------------------------------------------------
+
+BY_ARCHITECTURE = (
+    HEAD
+    + """
+Manifests:
+  - Platform: {os: linux, architecture: aarch64, runtime: '*'}
+    Lifecycle: {run: a}
+    Artifacts:
+      - {Uri: 's3://b/n/1/arm.zip', Unarchive: ZIP}
+      - {Uri: 's3://b/n/1/model.bin'}
+  - Platform: {os: linux, runtime: '*'}
+    Lifecycle: {run: b}
+"""
+)
+
+
+@pytest.mark.parametrize("runtime", ["classic", "lite"])
+def test_artifacts_are_those_of_the_manifest(load: Load, runtime: Runtime) -> None:
+    """A device gets the artifacts of the manifest that its nucleus takes, and no others."""
+    taken = load(BY_ARCHITECTURE, runtime, architecture="aarch64")
+    assert taken.artifacts == (Artifact("arm.zip", True), Artifact("model.bin", False))
+    assert load(BY_ARCHITECTURE, runtime, architecture="amd64").artifacts == ()
+
+
+@pytest.mark.parametrize(
+    "broken", ["Artifacts: 7", "Artifacts: [{Unarchive: ZIP}]", "Artifacts: [7]"]
+)
+def test_artifacts_that_are_none(load: Load, broken: str) -> None:
+    """Artifacts are a list of mappings with a URI."""
+    text = BY_ARCHITECTURE.replace("Lifecycle: {run: b}", "Lifecycle: {run: b}\n    " + broken)
+    with pytest.raises(RecipeError, match="Artifacts"):
+        load(text, architecture="amd64")
+
+
+def test_another_kind_of_archive(load: Load) -> None:
+    """Nuclei unpack ZIP, and nothing else."""
+    with pytest.raises(RecipeError, match="must be NONE or ZIP"):
+        load(BY_ARCHITECTURE.replace("ZIP", "TAR"), architecture="aarch64")

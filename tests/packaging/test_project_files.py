@@ -17,8 +17,8 @@ FORBIDDEN = {
     "a home folder": re.compile(_BEGINS + r"/(?:root|home/\w+|Users/\w+)/"),
     "a folder of one machine": re.compile(_BEGINS + r"/(?:work|workspace|mnt/\w+|builds)/"),
     "a package index": re.compile(
-        r"pypi\.org|pythonhosted\.org|--(?:extra-)?index-url|--find-links|--trusted-host"
-        r"|PIP_INDEX|UV_INDEX|piwheels\.org|registry\.npmjs|artifactory|jfrog",
+        r"pypi\.org|pythonhosted\.org|--(?:extra-)?index-url|--find-links(?! \"\$here/)"
+        r"|--trusted-host|PIP_INDEX|UV_INDEX|piwheels\.org|registry\.npmjs|artifactory|jfrog",
         re.IGNORECASE,
     ),
 }
@@ -69,6 +69,7 @@ def test_every_text_is_utf8_with_unix_lines() -> None:
         "see /workspace/tree/src",
         "cat x >/root/y",
         "pip install --index-url https://x",
+        "pip install --find-links /srv/wheels",
         "https://pypi.org/simple",
         "https://files.pythonhosted.org/x",
     ],
@@ -89,6 +90,7 @@ def test_the_rule_finds(line: str) -> None:
         "/greengrass/v2/work/x",
         "work/aws.greengrass.clientdevices.Auth/ca.pem",
         "s3://bucket/root/x",
+        '--no-index --find-links "$here/wheels"',
         "https://example.com/home/page/x",
         "--root /tmp/certkeeper-lab/press-7",
     ],

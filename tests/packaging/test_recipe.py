@@ -6,6 +6,8 @@ tests/lab holds to what the nuclei do.
 
 from __future__ import annotations
 
+import json
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -15,6 +17,9 @@ import certkeeper
 from certkeeper.core import inbound
 from certkeeper.core.settings import Settings, parse
 from certkeeper.edge import schedule
+from component_build.build import GENERIC, artifact_name
+from component_build.version import NEXT_PATCH
+from component_build.wheels import ARCHITECTURES
 from lab.nucleus.authorization import MQTT_PROXY, AccessControl
 from lab.nucleus.recipe import Recipe, Runtime, load_recipe
 from rotation_protocol import topics
@@ -29,10 +34,16 @@ VARIABLES = {"artifacts:decompressedPath", "work:path", "kernel:rootPath"}
 
 
 @pytest.fixture(params=["classic", "lite"])
-def recipe(request: pytest.FixtureRequest) -> Recipe:
-    """The recipe as each kind of nucleus takes it."""
-    runtime: Runtime = request.param
-    return load_recipe(PATH, runtime)
+def runtime(request: pytest.FixtureRequest) -> Runtime:
+    """Each kind of nucleus."""
+    kind: Runtime = request.param
+    return kind
+
+
+@pytest.fixture(params=["amd64", "aarch64", "arm"])
+def recipe(request: pytest.FixtureRequest, runtime: Runtime) -> Recipe:
+    """The recipe as each kind of nucleus takes it, on each kind of machine."""
+    return load_recipe(PATH, runtime, architecture=request.param)
 
 
 def document() -> dict[str, Any]:
@@ -108,7 +119,6 @@ def test_resources_work_without_interpolation() -> None:
     assert [r for r in every if any(character in r for character in "{}?+#")] == []
 
 
-@pytest.mark.parametrize("runtime", ["classic", "lite"])
 def test_each_nucleus_allows_what_is_needed(recipe: Recipe, runtime: Runtime) -> None:
     """Each nucleus takes the policies without complaint, and allows what is asked of it alone."""
     policies = recipe.default_configuration["accessControl"]
@@ -173,9 +183,26 @@ def test_name_and_version(recipe: Recipe) -> None:
     assert (recipe.name, recipe.version) == (certkeeper.COMPONENT_NAME, certkeeper.__version__)
     pyproject = (PROJECT / "pyproject.toml").read_text("utf-8")
     assert f'\nversion = "{certkeeper.__version__}"\n' in pyproject
-    for manifest in document()["Manifests"]:
-        for artifact in manifest["Artifacts"]:
-            assert f"/{certkeeper.COMPONENT_NAME}/{certkeeper.__version__}/" in artifact["Uri"]
+    [gdk] = json.loads((PROJECT / "gdk-config.json").read_text("utf-8"))["component"].items()
+    # Whoever publishes a fork of it may let gdk count.
+    assert gdk[0] == certkeeper.COMPONENT_NAME
+    assert gdk[1]["version"] in (certkeeper.__version__, NEXT_PATCH)
+
+
+def test_artifacts_are_named_by_the_build(recipe: Recipe) -> None:
+    """Each URI has gdk's placeholders, and the name of an artifact that gdk_build.py makes."""
+    made = {GENERIC, *map(artifact_name, ARCHITECTURES)}
+    uris = [a["Uri"] for manifest in document()["Manifests"] for a in manifest["Artifacts"]]
+    assert set(uris) == {f"s3://BUCKET_NAME/COMPONENT_NAME/COMPONENT_VERSION/{n}" for n in made}
+    [artifact] = recipe.artifacts
+    assert artifact.unarchive
+    for step in recipe.steps.values():
+        assert f"{{artifacts:decompressedPath}}/{Path(artifact.name).stem}/" in step.script
+
+
+def test_the_install_step_has_time(recipe: Recipe) -> None:
+    """Install may take longer than the nucleus's own two minutes, and run for ever."""
+    assert (recipe.steps["install"].timeout, recipe.steps["run"].timeout) == (900, None)
 
 
 def test_artifacts_are_the_owners_alone() -> None:

@@ -10,7 +10,7 @@ import pytest
 from tests.packaging.source import PROJECT
 
 FOLDER = PROJECT / "requirements"
-LISTS = ("device", "lab", "deploy", "dev")
+LISTS = ("device", "installer", "build", "lab", "deploy", "dev")
 PIN = re.compile(r"(?P<name>[a-z0-9][a-z0-9._-]*)(\[[a-z0-9,_-]+\])?==(?P<version>[0-9][\w.!+]*)")
 HASH = re.compile(r"--hash=sha256:[0-9a-f]{64}")
 #: A name in an .in file, with extras and perhaps a version.

@@ -16,15 +16,16 @@ class StandIns:
 
     What is made in ``folder``, where nothing is yet: ``bin`` with the stand-ins, and for
     each folder of this machine that has such a command a way to it that can be closed.
+    ``python`` is the folder of the Python that the device has; the lab's own unless given.
     """
 
-    def __init__(self, folder: Path, socket: Path) -> None:
+    def __init__(self, folder: Path, socket: Path, python: Path | None = None) -> None:
         self._socket = socket
         self._bin = folder / "bin"
         self._bin.mkdir(parents=True)
         self._path = [self._bin]
         self._real: dict[Path, Path] = {}
-        for number, real in enumerate(_search_path()):
+        for number, real in enumerate(_search_path(python or Path(sys.executable).parent)):
             if any((real / name).exists() for name in COMMANDS):
                 way = folder / str(number)
                 way.symlink_to(real)
@@ -67,10 +68,10 @@ class StandIns:
             new.replace(way)
 
 
-def _search_path() -> list[Path]:
-    """The folder of the lab's Python, and those of the lab's own PATH, each once."""
+def _search_path(python: Path) -> list[Path]:
+    """The folder of a Python, and those of the lab's own PATH, each once."""
     folders: dict[Path, Path] = {}
-    for folder in (Path(sys.executable).parent, *map(Path, os.get_exec_path())):
+    for folder in (python, *map(Path, os.get_exec_path())):
         if folder.is_dir():
             folders.setdefault(folder.resolve(), folder.absolute())
     return list(folders.values())
