@@ -7,7 +7,6 @@ Region and endpoints come from the environment.
 
 from __future__ import annotations
 
-import hashlib
 import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence, Set
@@ -15,13 +14,13 @@ from typing import Any
 
 import boto3
 from botocore.config import Config
-from cryptography import x509
-from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from rotation_cloud.aws_errors import translated
 from rotation_cloud.bus import EventBridgeAudit, StepFunctions
+from rotation_cloud.census import IotCensus, IotJobEvents, public_key
 from rotation_cloud.iot_jobs import IotJobs
 from rotation_cloud.issuers import IotIssuer, PrivateCaIssuer
+from rotation_cloud.pace import Pace
 from rotation_cloud.ports import Cloud, Issuer, NotFound, Registered
 from rotation_cloud.registrar import IotRegistrar
 from rotation_cloud.signer import SignerIssuer
@@ -34,26 +33,36 @@ _STRAY_PAGES, _STRAY_PAGE, _STRAYS = 4, 250, 50
 #: AWS IoT's clock and ours may differ by this much, in seconds.
 _CLOCK_SLACK = 60
 
-_clients: dict[tuple[str, int], Any] = {}
+_clients: dict[tuple[str, int, float], Any] = {}
 _lock = threading.Lock()
 
 
-def client(service: str, attempts: int = _ATTEMPTS, patience: float = _PATIENCE) -> Any:
+def client(
+    service: str,
+    attempts: int = _ATTEMPTS,
+    patience: float = _PATIENCE,
+    per_second: float = 0,
+) -> Any:
     """The container's client of a service, which makes a call ``attempts`` times at most, and
-    waits ``patience`` seconds for an answer; its first user says so.
+    waits ``patience`` seconds for an answer; its first user says so. With ``per_second`` it makes
+    no more calls than that in a second.
     """
+    key = (service, attempts, per_second)
     with _lock:
-        if (service, attempts) not in _clients:
+        if key not in _clients:
             config = Config(
                 retries={"mode": "standard", "total_max_attempts": attempts},
                 connect_timeout=3,
                 read_timeout=patience,
             )
-            _clients[service, attempts] = boto3.client(
+            made: Any = boto3.client(
                 service,  # type: ignore[call-overload]  # the stubs list known names only
                 config=config,
             )
-        return _clients[service, attempts]
+            if per_second:
+                made.meta.events.register("before-call", Pace(per_second))
+            _clients[key] = made
+        return _clients[key]
 
 
 def forget_clients() -> None:
@@ -64,14 +73,18 @@ def forget_clients() -> None:
         _clients.clear()
 
 
-def cloud(environment: Mapping[str, str]) -> Cloud:
-    """Everything that a function needs, from its environment (cloud/template.yaml)."""
+def cloud(environment: Mapping[str, str], iot_per_second: float = 0) -> Cloud:
+    """Everything that a function needs, from its environment (cloud/template.yaml).
+
+    ``iot_per_second``: how many calls of the AWS IoT control plane it may make; 0: any number.
+    """
     clock = SystemClock()
+    iot = client("iot", per_second=iot_per_second)
     # Not repeated by botocore: a certificate that was made twice is one too many.
     issuer: Issuer = IotIssuer(client("iot", attempts=1))
     if environment.get("ISSUER") == "private-ca":
         issuer = PrivateCaIssuer(
-            client("iot"),
+            iot,
             client("acm-pca"),
             clock.sleep,
             ca_arn=environment["PRIVATE_CA_ARN"],
@@ -87,12 +100,10 @@ def cloud(environment: Mapping[str, str]) -> Cloud:
         )
     return Cloud(
         prefix=environment["TOPIC_PREFIX"],
-        registry=IotRegistry(client("iot")),
-        registrar=IotRegistrar(client("iot")),
+        registry=IotRegistry(iot),
+        registrar=IotRegistrar(iot),
         issuer=issuer,
-        jobs=IotJobs(
-            client("iot"), client("iot-jobs-data"), environment.get("JOB_TEMPLATE_ARN", "")
-        ),
+        jobs=IotJobs(iot, client("iot-jobs-data"), environment.get("JOB_TEMPLATE_ARN", "")),
         records=Table(environment["TABLE_NAME"], client("dynamodb")),
         documents=DocumentTable(environment["TABLE_NAME"], client("dynamodb")),
         answers=IotAnswers(client("iot-data")),
@@ -100,6 +111,8 @@ def cloud(environment: Mapping[str, str]) -> Cloud:
         alerts=SnsAlerts(client("sns"), environment.get("ALERT_TOPIC_ARN", "")),
         audit=EventBridgeAudit(client("events"), environment["EVENT_BUS_NAME"]),
         workflows=StepFunctions(client("stepfunctions"), environment.get("STATE_MACHINE_ARN", "")),
+        census=IotCensus(iot),
+        job_events=IotJobEvents(iot),
         clock=clock,
         grace_seconds=int(environment.get("GRACE_PERIOD_DAYS", "0")) * 24 * 3600,
         registers=environment.get("REGISTERS_DEVICES") == "true",
@@ -150,7 +163,7 @@ class IotRegistry:
         return [
             one["certificateArn"]
             for one in recent[:_STRAYS]
-            if self._public_key(one["certificateId"]) in public_keys
+            if public_key(self._iot, one["certificateId"]) in public_keys
             and not self.things(one["certificateArn"])
         ]
 
@@ -198,16 +211,6 @@ class IotRegistry:
             found = self._iot.describe_certificate(certificateId=certificate_id)
         description: dict[str, Any] = found["certificateDescription"]
         return description
-
-    def _public_key(self, certificate_id: str) -> str:
-        """As create.public_key_of has it; empty for a certificate that is gone or unreadable."""
-        try:
-            pem = self._described(certificate_id)["certificatePem"]
-            key = x509.load_pem_x509_certificate(pem.encode()).public_key()
-        except (NotFound, ValueError):
-            return ""
-        spki = key.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
-        return hashlib.sha256(spki).hexdigest()
 
 
 class IotAnswers:

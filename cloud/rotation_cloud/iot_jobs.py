@@ -73,14 +73,20 @@ class IotJobs:
             if error_code(error) != "InvalidStateTransitionException":  # it has ended
                 raise
 
-    def ending(self, thing: str, job_id: str) -> Ending | None:
+    def ending(self, thing: str, job_id: str, number: int | None = None) -> Ending | None:
+        which = {} if number is None else {"executionNumber": number}
         # Through the control plane: the data plane does not tell of what has ended.
         with translated("DescribeJobExecution"):
-            found = self._iot.describe_job_execution(jobId=job_id, thingName=thing)["execution"]
-        if found["status"] in _GOES_ON:
+            found = self._iot.describe_job_execution(jobId=job_id, thingName=thing, **which)
+        execution = found["execution"]
+        if execution["status"] in _GOES_ON:
             return None
-        details = found.get("statusDetails", {}).get("detailsMap", {})
-        return Ending(found["status"], details, found["lastUpdatedAt"].timestamp())
+        return Ending(
+            status=execution["status"],
+            details=execution.get("statusDetails", {}).get("detailsMap", {}),
+            at=execution["lastUpdatedAt"].timestamp(),
+            queued=execution["queuedAt"].timestamp(),
+        )
 
 
 def _operation(document: str | None) -> str | None:

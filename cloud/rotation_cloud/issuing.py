@@ -24,6 +24,9 @@ from rotation_protocol.rotation import Issued, encode_issued
 
 _log = logging.getLogger(__name__)
 _ROUNDS = 4
+#: For how long nobody else works on a record that is taken back (the reconciler runs longer than
+#: a function that serves a device).
+_TAKING_BACK_SECONDS = 300
 
 
 @dataclass
@@ -52,6 +55,25 @@ def issue(cloud: Cloud, record: Record, csr: str, unsure: bool) -> Issued:
                 cloud, record.thing, record.job_id, refusal.code.value, str(error), made.arn
             )
         raise refusal from error
+
+
+def take_back(cloud: Cloud, record: Record) -> None:
+    """Removes what a creation left that nobody works on any more: the record is UNDOING, or its
+    lease is over. The device may ask again at any time, and then is told that it is busy.
+
+    Raises AwsError, RecordChanged: what is left then stands in the record.
+    """
+    lease = max(int(cloud.clock.now()) + _TAKING_BACK_SECONDS, record.lease + 1)
+    claimed = cloud.records.write(
+        replace(record, state=State.ISSUING, certificate_pem="", unsure=True, lease=lease)
+    )
+    if claimed.new is not None:
+        retire(cloud, claimed.new_arn, claimed.policies, claimed.thing)
+    if record.unsure:
+        retire_strays(cloud, claimed)
+    cloud.records.write(
+        replace(claimed, state=State.UNDOING, new=None, policies=(), unsure=False, lease=0)
+    )
 
 
 def _issue(cloud: Cloud, record: Record, csr: str, made: _Made) -> Issued:

@@ -95,13 +95,32 @@ class Execution:
 
 
 @dataclass(frozen=True)
+class Listed:
+    """A certificate as the registry lists it: ``status`` as in the API, ``created`` in seconds
+    since the epoch."""
+
+    arn: str
+    status: str
+    created: float
+
+    @property
+    def id(self) -> str:
+        return self.arn.partition(":cert/")[2]
+
+    @property
+    def is_active(self) -> bool:
+        return self.status == "ACTIVE"
+
+
+@dataclass(frozen=True)
 class Ending:
     """How a job execution ended: its status, the details of its last update, and when (seconds
-    since the epoch)."""
+    since the epoch). ``queued`` is when it was made, 0 if that is not known."""
 
     status: str
     details: Mapping[str, str]
     at: float
+    queued: float = 0
 
 
 class Registry(Protocol):
@@ -190,8 +209,33 @@ class JobExecutions(Protocol):
         One that has ended stays as it is.
         """
 
-    def ending(self, thing: str, job_id: str) -> Ending | None:
-        """How the thing's latest execution ended; None if it goes on. Raises NotFound."""
+    def ending(self, thing: str, job_id: str, number: int | None = None) -> Ending | None:
+        """How the thing's latest execution ended, or the one of that number; None if it goes on.
+
+        Raises NotFound.
+        """
+
+
+class Census(Protocol):
+    """What only the reconciler asks: about all certificates, and about any one."""
+
+    def certificates(self) -> Iterator[Listed]:
+        """Every certificate of the account and region, those of others too. Many calls."""
+
+    def status(self, certificate_id: str) -> str:
+        """The status of a certificate now; empty if there is none."""
+
+    def public_key(self, certificate_id: str) -> str:
+        """SHA-256 (hex) of the certificate's SPKI, as create.public_key_of has it; empty if the
+        certificate is gone or cannot be read."""
+
+
+class JobEvents(Protocol):
+    """Whether AWS IoT publishes what became of job executions: one switch for the account."""
+
+    def are_on(self) -> bool: ...
+
+    def switch(self, on: bool) -> None: ...
 
 
 class Records(Protocol):
@@ -200,6 +244,9 @@ class Records(Protocol):
     def get(self, thing: str, job_id: str) -> Record | None: ...
 
     def of_thing(self, thing: str) -> Sequence[Record]: ...
+
+    def all(self) -> Iterator[Record]:
+        """Every record of every thing. Reads the whole table; may lag behind a little."""
 
     def write(self, record: Record) -> Record:
         """Writes it if nobody did since it was read, and gives it as it now is.
@@ -281,6 +328,8 @@ class Cloud:
     documents: Documents
     audit: Audit
     workflows: Workflows
+    census: Census
+    job_events: JobEvents
     clock: Clock
     #: For how long the old certificate stays after a rotation; 0: it goes at once.
     grace_seconds: int = 0

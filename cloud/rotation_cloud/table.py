@@ -68,6 +68,22 @@ class _Items:
                 raise RecordChanged(f"{thing} {key}") from error
             raise
 
+    def _scan(self, condition: str, prefix: str) -> Iterator[Mapping[str, Any]]:
+        """Every item whose key fulfils the condition on ``:prefix``."""
+        pages = iter(
+            self._dynamodb.get_paginator("scan").paginate(
+                TableName=self._name,
+                FilterExpression=condition,
+                ExpressionAttributeValues={":prefix": {"S": prefix}},
+            )
+        )
+        while True:
+            with translated("Scan"):
+                page = next(pages, None)
+            if page is None:
+                return
+            yield from page["Items"]
+
 
 class Table(_Items):
     """See ports.Records."""
@@ -88,6 +104,9 @@ class Table(_Items):
                 items = (one for one in page["Items"] if not one["jobId"]["S"].startswith("#"))
                 found.extend(_record(item) for item in items)
         return found
+
+    def all(self) -> Iterator[Record]:
+        return (_record(item) for item in self._scan("NOT begins_with(jobId, :prefix)", "#"))
 
     def write(self, record: Record) -> Record:
         written = replace(record, version=record.version + 1, writer=_anybody())
@@ -117,19 +136,7 @@ class DocumentTable(_Items):
         return written
 
     def all(self, prefix: str) -> Iterator[Document]:
-        pages = iter(
-            self._dynamodb.get_paginator("scan").paginate(
-                TableName=self._name,
-                FilterExpression="begins_with(jobId, :prefix)",
-                ExpressionAttributeValues={":prefix": {"S": prefix}},
-            )
-        )
-        while True:
-            with translated("Scan"):
-                page = next(pages, None)
-            if page is None:
-                return
-            yield from (_document(item) for item in page["Items"])
+        return (_document(item) for item in self._scan("begins_with(jobId, :prefix)", prefix))
 
 
 def _anybody() -> str:

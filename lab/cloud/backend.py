@@ -1,6 +1,6 @@
 """The backend as the template deploys it, in the lab's account.
 
-Tables and topics are made in moto, job-execution events are switched on, rules listen at
+Tables and topics are made in moto, the custom resources by their functions, rules listen at
 IoT Core, state machines run in ``lab/states``, and the functions of both run in this process,
 with the lab's clock. What the functions publish to SNS is recorded as ``notification`` (source
 ``cloud``), their events on the bus as ``security-event``, what their roles do not allow as
@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from lab.cloud.aws_calls import AwsCalls, Fault, Lost
+from lab.cloud.custom_resources import make_custom_resources
 from lab.cloud.function_surroundings import clock_of_the_functions, log_to, metrics_to
 from lab.cloud.functions import Functions, running, short_delay
 from lab.cloud.iam_actions import Place, need_of
@@ -110,6 +111,9 @@ class Backend:
                 )
             )
             self._run_state_machines(opened)
+            make_custom_resources(
+                self._template.custom_resources(), self._functions.invoke, self._timeline
+            )
             rules = Rules(
                 self._iot_core,
                 self._timeline,
@@ -178,6 +182,14 @@ class Backend:
         """Invoke a function, by its logical id, as its schedule or an operator would."""
         self._functions.invoke(function, event)
 
+    def tick(self, function: str) -> None:
+        """The time of the function's schedule has come."""
+        self.invoke(function, self._template.scheduled(function))
+
+    def call(self, function: str, event: Any) -> Any:
+        """Invoke a function and wait for its answer, as ``aws lambda invoke`` does."""
+        return self._functions.call(function, event)
+
     def idle(self, timeout: float = 30.0) -> None:
         """Wait until the rules have seen all that was published, and nothing runs any more.
 
@@ -242,7 +254,6 @@ class Backend:
         for policy in self._template.device_policies():
             document = json.dumps(policy["PolicyDocument"])
             iot.create_policy(policyName=policy["PolicyName"], policyDocument=document)
-        iot.update_event_configurations(eventConfigurations={"JOB_EXECUTION": {"Enabled": True}})
 
     def _denied(self, service: str, operation: str, parameters: Mapping[str, Any]) -> str | None:
         """Why the role of the function that calls does not allow it; raises UnknownCall."""

@@ -125,6 +125,14 @@ class Functions:
             self._running += 1
         self._submit(invocation, 1)
 
+    def call(self, name: str, event: Any) -> Any:
+        """Invoke a function and wait for its answer, as an operator does: no retries.
+
+        Not from the loop. Raises what the handler raises.
+        """
+        invocation = _Invocation(self._functions[name], json.dumps(event), str(uuid.uuid4()))
+        return json.loads(json.dumps(self._call(invocation, 1)))
+
     def request(self, name: str, event: Any, told: Callable[[Answer], None]) -> None:
         """Invoke it and tell the answer, on a worker's thread. KeyError as for ``invoke``.
 

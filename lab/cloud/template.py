@@ -20,7 +20,7 @@ from lab.cloud.permissions import NONE, Permissions, permissions
 from lab.cloud.resource_names import FUNCTION, RULE, STACK, ResourceNames
 from lab.cloud.rules import Rule
 
-__all__ = ["STACK", "Function", "Template", "TemplateError"]
+__all__ = ["STACK", "CustomResource", "Function", "Template", "TemplateError"]
 
 TEMPLATE = Path(__file__).parents[2] / "cloud" / "template.yaml"
 
@@ -42,6 +42,16 @@ class Function:
     timeout: int
     retries: int
     permissions: Permissions = NONE
+
+
+@dataclass(frozen=True)
+class CustomResource:
+    """A resource that the function of this logical id makes, updates and removes."""
+
+    name: str  # logical id
+    kind: str
+    properties: Mapping[str, Any]
+    function: str
 
 
 class Template:
@@ -155,12 +165,33 @@ class Template:
         """What the resource is called in the account."""
         return self._names.name(logical_id)
 
+    def custom_resources(self) -> list[CustomResource]:
+        """The resources that functions make for CloudFormation, in the template's order."""
+        found = []
+        for name, resource in self._resources.items():
+            if not resource["Type"].startswith("Custom::") or not self._is_deployed(resource):
+                continue
+            properties = self._resolver.resolve(resource["Properties"])
+            function = self.function_of(str(properties["ServiceToken"]))
+            found.append(CustomResource(name, resource["Type"], properties, function))
+        return found
+
+    def scheduled(self, function: str) -> Any:
+        """The event that a function's one schedule gives it. TemplateError if it has none."""
+        events = dict(self._of_type(FUNCTION))[function].get("Events", {}).values()
+        for described in events:
+            if described["Type"] == "Schedule":
+                return json.loads(self._resolver.resolve(described["Properties"])["Input"])
+        raise TemplateError(f"{function} has no schedule")
+
     # --- within
+
+    def _is_deployed(self, resource: Mapping[str, Any]) -> bool:
+        return "Condition" not in resource or self._resolver.holds(resource["Condition"])
 
     def _of_type(self, kind: str) -> Iterator[tuple[str, dict[str, Any]]]:
         for name, resource in self._resources.items():
-            deployed = "Condition" not in resource or self._resolver.holds(resource["Condition"])
-            if resource["Type"] == kind and deployed:
+            if resource["Type"] == kind and self._is_deployed(resource):
                 yield name, resource.get("Properties", {})
 
     def _described(self, kind: str, name_property: str) -> list[dict[str, Any]]:

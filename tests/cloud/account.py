@@ -17,6 +17,7 @@ from rotation_cloud.ports import (
     Execution,
     InUse,
     Issuance,
+    Listed,
     NotFound,
     Order,
     RecordChanged,
@@ -57,6 +58,7 @@ class Registry:
         self.certificates: dict[str, Certificate] = {}
         self.known = {THING}
         self.lag = 0
+        self.deleted_things: set[str] = set()
         self._clock = clock
         self._made = 0
         self._holds: dict[str, int] = {}
@@ -66,12 +68,18 @@ class Registry:
         status = "ACTIVE" if certificate.is_active else "INACTIVE"
         return Registered(arn, certificate.pem, status)
 
-    def add(self, name: str, attachment: str = SHARED, policies: Sequence[str] = ("core",)) -> str:
+    def add(
+        self,
+        name: str,
+        attachment: str = SHARED,
+        policies: Sequence[str] = ("core",),
+        thing: str = THING,
+    ) -> str:
         """An ACTIVE certificate of the thing, as an operator makes it; its id."""
         certificate_id = hashlib.sha256(name.encode()).hexdigest()
         arn = f"{BASE}:cert/{certificate_id}"
         self.certificates[arn] = Certificate(
-            arn, policies=set(policies), things={THING: attachment}
+            arn, policies=set(policies), things={thing: attachment}
         )
         return certificate_id
 
@@ -87,6 +95,8 @@ class Registry:
         return {c.arn.rpartition("/")[2] for c in self.certificates.values() if c.is_active}
 
     def principals(self, thing: str) -> dict[str, str]:
+        if thing in self.deleted_things:
+            raise NotFound(thing)
         found = {c.arn: c.things[thing] for c in self.certificates.values() if thing in c.things}
         if not found and thing not in self.known:
             raise NotFound(thing)
@@ -200,6 +210,8 @@ class Jobs:
     def __init__(self, clock: Clock) -> None:
         self.executions: dict[tuple[str, str], Execution] = {}
         self.endings: dict[tuple[str, str], Ending] = {}
+        #: Of executions that others of the same job came after, by their number.
+        self.earlier: dict[tuple[str, str, int], Ending] = {}
         self.created: dict[str, str] = {}
         self._clock = clock
 
@@ -224,7 +236,9 @@ class Jobs:
         if not execution.ended:
             self.end(thing, job_id, "CANCELED")
 
-    def ending(self, thing: str, job_id: str) -> Ending | None:
+    def ending(self, thing: str, job_id: str, number: int | None = None) -> Ending | None:
+        if number is not None and (thing, job_id, number) in self.earlier:
+            return self.earlier[thing, job_id, number]
         if (thing, job_id) not in self.executions:
             raise NotFound(job_id)
         return self.endings.get((thing, job_id))
@@ -246,6 +260,9 @@ class Records:
 
     def of_thing(self, thing: str) -> Sequence[Record]:
         return [record for record in self.items.values() if record.thing == thing]
+
+    def all(self) -> Iterator[Record]:
+        yield from list(self.items.values())
 
     def write(self, record: Record) -> Record:
         known = self.items.get((record.thing, record.job_id))
@@ -307,6 +324,42 @@ class Workflows:
             raise NotFound(token)
         self.waiting.remove(token)
         self.ended.append((token, dict(result)))
+
+
+class Census:
+    """ports.Census."""
+
+    def __init__(self, registry: Registry) -> None:
+        self._registry = registry
+
+    def certificates(self) -> Iterator[Listed]:
+        found = list(self._registry.certificates.values())
+        yield from [Listed(one.arn, _status(one), one.created) for one in found]
+
+    def status(self, certificate_id: str) -> str:
+        found = self._registry.certificates.get(f"{BASE}:cert/{certificate_id}")
+        return "" if found is None else _status(found)
+
+    def public_key(self, certificate_id: str) -> str:
+        found = self._registry.certificates.get(f"{BASE}:cert/{certificate_id}")
+        return "" if found is None else found.key
+
+
+def _status(certificate: Certificate) -> str:
+    return "ACTIVE" if certificate.is_active else "INACTIVE"
+
+
+class JobEvents:
+    """ports.JobEvents."""
+
+    def __init__(self) -> None:
+        self.on = True
+
+    def are_on(self) -> bool:
+        return self.on
+
+    def switch(self, on: bool) -> None:
+        self.on = on
 
 
 class Answers:
@@ -380,6 +433,8 @@ class Account:
         self.documents = Documents()
         self.audit = Audit()
         self.workflows = Workflows()
+        self.census = Census(self.registry)
+        self.job_events = JobEvents()
         self.old = self.registry.add("old", attachment, policies)
         self.jobs.executions[THING, "job-1"] = RUNNING
 
@@ -396,6 +451,8 @@ class Account:
             documents=self._watched("documents"),
             audit=self.audit,
             workflows=self._watched("workflows"),
+            census=self._watched("census"),
+            job_events=self._watched("job_events"),
             clock=self.clock,
             grace_seconds=self.grace_days * 24 * 3600,
         )

@@ -112,6 +112,13 @@ def test_records_of_a_thing(records: RecordsPort) -> None:
     assert records.of_thing("press") == []
 
 
+def test_records_of_all_things(records: RecordsPort) -> None:
+    """Every record of every thing is found."""
+    written = [records.write(one) for one in (FULL, replace(FULL, job_id="job-2"), BARE)]
+    found = sorted(records.all(), key=lambda one: (one.thing, one.job_id))
+    assert found == sorted(written, key=lambda one: (one.thing, one.job_id))
+
+
 def test_second_writer_is_refused(records: RecordsPort) -> None:
     """Of two that read the same version, one writes."""
     with pytest.raises(RecordChanged):
@@ -157,7 +164,9 @@ def test_documents_of_all_things(documents: DocumentsPort) -> None:
 def test_documents_and_records_never_meet(dynamodb: Any) -> None:
     """A thing's records are its jobs', whatever else the table has of it."""
     DocumentTable("records", dynamodb).write(Document("press-11", "#inventory"))
-    assert Table("records", dynamodb).of_thing("press-11") == []
+    table = Table("records", dynamodb)
+    assert table.of_thing("press-11") == []
+    assert "press-11" not in {record.thing for record in table.all()}
 
 
 def test_expiry_is_left_out_while_there_is_none(dynamodb: Any) -> None:
