@@ -143,6 +143,7 @@ def test_dry_run_changes_nothing() -> None:
     end_unheard(account, "SUCCEEDED")
     account.clock.sleep(2 * HOUR)
     account.disturb()
+    account.audit.events.clear()
     begun: list[str] = []
     orders = Orders(50, dry_run=True)
     report = reconcile(account.cloud, orders, lambda: PLENTY, begun.append)
