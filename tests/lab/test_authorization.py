@@ -273,7 +273,10 @@ def test_a_metric_needs_a_policy_like_anything_else() -> None:
 _TEXTS = st.text(alphabet="ab/*+#$", max_size=8)
 
 
-@given(resource=_TEXTS.filter(bool), topic=st.text(alphabet="ab/+#", max_size=10))
+@given(
+    resource=_TEXTS.filter(lambda text: text and "#/" not in text),
+    topic=st.text(alphabet="ab/+#", max_size=10),
+)
 def test_a_glob_is_what_its_definition_says(resource: str, topic: str) -> None:
     """However ``*`` is placed, the pattern matches what trying every split matches."""
     naive = re.compile(".*".join(re.escape(part) for part in resource.split("*")), re.DOTALL)
@@ -298,9 +301,15 @@ def _mqtt_covers(resource: str, topic: str) -> bool:
     return re.fullmatch("/".join(pieces), topic, re.DOTALL) is not None
 
 
-@given(resource=_TEXTS.filter(bool), topic=st.text(alphabet="ab/+#", max_size=10))
+@given(
+    resource=_TEXTS.filter(lambda text: bool(text) and "#/" not in text),
+    topic=st.text(alphabet="ab/+#", max_size=10),
+)
 def test_a_topic_pattern_is_what_its_definition_says(resource: str, topic: str) -> None:
-    """Globs and MQTT's wildcards together match what trying every split matches (classic)."""
+    """Globs and MQTT's wildcards together match what trying every split matches (classic).
+
+    ``#`` before the end is no filter (MQTT 5, section 4.7.1.2): what it matches is undefined.
+    """
     assert bool(classic_topic_pattern(resource).fullmatch(topic)) == _mqtt_covers(resource, topic)
 
 

@@ -142,7 +142,9 @@ def test_it_fits() -> None:
 
 
 def policy_of_the_role(**parameters: str) -> list[dict[str, Any]]:
-    return Template(parameters).managed_policies()
+    boundary = "What CertKeeper's functions may do at most"
+    found = Template(parameters).managed_policies()
+    return [policy for policy in found if policy["Description"] != boundary]
 
 
 def test_token_exchange_role() -> None:
