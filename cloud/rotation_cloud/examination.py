@@ -17,7 +17,6 @@ from rotation_cloud.findings import Kind
 from rotation_cloud.fleet import near
 from rotation_cloud.heartbeat import Heartbeat
 from rotation_cloud.ports import NotFound
-from rotation_cloud.security_events import Activity
 
 
 def examine(case: Case, auto_rotate_days: int) -> None:
@@ -114,5 +113,5 @@ def _due(case: Case, auto_rotate_days: int) -> None:
         f"{detail}: one is started",
         lambda: workflow.start(case.cloud, case.thing, used, workflow.Cause.RECONCILER),
         certificate_id=used,
-        activity=Activity.ROTATION_REQUESTED,
+        activity=None,  # the workflow's own: it asks for the rotation, or finds it is not due
     )

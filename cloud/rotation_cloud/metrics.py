@@ -18,6 +18,7 @@ from typing import Any
 
 from rotation_cloud.admission import Reason
 from rotation_cloud.doubts import Doubt
+from rotation_cloud.findings import Kind
 from rotation_cloud.grace import Objection
 from rotation_cloud.security_events import Activity, SecurityEvent
 from rotation_protocol.reasons import FailureReason, RejectionCode
@@ -40,7 +41,8 @@ _RUNGS = {
     *("expired", "overdue", "mismatch", "key", "unreadable", "clock"),
 }
 REASONS = {
-    *(*FailureReason, *RejectionCode, *Reason, *Objection, *Doubt, *_STATUSES, *_OTHERS, *_RUNGS),
+    *(*FailureReason, *RejectionCode, *Reason, *Objection, *Doubt, *Kind),
+    *(*_STATUSES, *_OTHERS, *_RUNGS),
 }
 
 

@@ -46,9 +46,11 @@ class Repairs:
         *,
         job_id: str = "",
         certificate_id: str = "",
-        activity: Activity = Activity.REGISTRY_REPAIRED,
+        activity: Activity | None = Activity.REGISTRY_REPAIRED,
     ) -> bool:
         """Does it, unless it may not; whether it is done. Raises Throttled.
+
+        ``activity`` is None for what somebody else records.
 
         Somebody else who was faster is no finding: that is another one's work in progress.
         """
@@ -58,10 +60,10 @@ class Repairs:
             self._note(Finding(kind, thing, result, told, job_id, certificate_id))
 
         def watched(succeeded: bool, reason: str) -> None:
-            event = SecurityEvent(
-                activity, thing, succeeded, job_id, certificate_id, reason, detail
-            )
-            self._cloud.audit.record(event)
+            if activity is None:
+                return
+            about = (job_id, certificate_id, reason, detail)
+            self._cloud.audit.record(SecurityEvent(activity, thing, succeeded, *about))
 
         if self.dry_run:
             found(Result.WOULD_BE_REPAIRED)

@@ -60,6 +60,17 @@ def test_event_that_never_came(committed: bool, status: str) -> None:
     assert look(account).findings == []
 
 
+def test_repair_that_fails_is_recorded() -> None:
+    """Whoever watches hears of a repair that AWS did not do as well."""
+    account, _, _, _ = rotating(committed=True)
+    end_unheard(account, "SUCCEEDED")
+    account.clock.sleep(2 * HOUR)
+    account.disturb(failing("registry.deactivate"))
+    assert said(look(account)) == [("unfinished", THING, "failed")]
+    event = account.audit.events[-1]
+    assert (event.activity.value, event.succeeded) == ("registry-repaired", False)
+
+
 @pytest.mark.parametrize("uses_new", [True, False])
 @pytest.mark.parametrize("committed", [True, False])
 @pytest.mark.parametrize("status", ["SUCCEEDED", "FAILED"])
