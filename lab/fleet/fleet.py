@@ -20,8 +20,10 @@ from lab.fleet.account import (
     EXCLUSIVE,
     Alerts,
     Audit,
+    Census,
     Documents,
     Issuer,
+    JobEvents,
     Notices,
     Registrar,
 )
@@ -190,6 +192,9 @@ class Fleet:
             documents=caller.port("documents", self.documents),
             audit=_Audit(caller.port("audit", self.audit)),
             workflows=caller.port("workflows", self.workflows),
+            # The reconciler's schedule is not played here.
+            census=Census(self.registry),
+            job_events=JobEvents(),
             clock=FleetClock(self.time, sleep),
             grace_seconds=int(environment.get("GRACE_PERIOD_DAYS", "0")) * int(DAY),
             registers=environment.get("REGISTERS_DEVICES") == "true",

@@ -53,15 +53,19 @@ class ServiceJobs:
             if error.code != "InvalidStateTransition":
                 raise
 
-    def ending(self, thing: str, job_id: str) -> Ending | None:
+    def ending(self, thing: str, job_id: str, number: int | None = None) -> Ending | None:
         try:
-            found = self._jobs.control.describe_job_execution(thing, job_id, None)
+            found = self._jobs.control.describe_job_execution(thing, job_id, number)
         except JobsError as error:
             raise NotFound(job_id) from error
         if found["status"] in ("QUEUED", "IN_PROGRESS"):
             return None
-        details = found["statusDetails"]["detailsMap"]
-        return Ending(found["status"], details, found["lastUpdatedAt"].timestamp())
+        return Ending(
+            status=found["status"],
+            details=found["statusDetails"]["detailsMap"],
+            at=found["lastUpdatedAt"].timestamp(),
+            queued=found["queuedAt"].timestamp(),
+        )
 
     def create_for(self, job_id: str, thing_arns: Sequence[str], **request: Any) -> None:
         """A job of the template for these things, as an operator makes it."""

@@ -38,8 +38,9 @@ class Desk:
         if ending is None or other is None:
             assert ending is other
         else:  # boto3 has milliseconds
-            assert replace(other, at=0) == replace(ending, at=0)
+            assert replace(other, at=0, queued=0) == replace(ending, at=0, queued=0)
             assert other.at == pytest.approx(ending.at, abs=0.002)
+            assert other.queued == pytest.approx(ending.queued, abs=0.002)
         return execution, ending
 
 
