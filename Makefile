@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 export PYTHONPATH := $(CURDIR)/src:$(CURDIR)/cloud:$(CURDIR)
 
-.PHONY: help demo test scenarios test-py39 lint lint-cloud build offline crash picture bench lock clean
+.PHONY: help demo test scenarios test-py39 lint lint-cloud build offline crash years picture bench lock clean
 
 RUNTIME ?= both
 PYTHON39 ?= python3.9
@@ -44,6 +44,9 @@ lint-cloud: $(VENV)/dev $(VENV)/tools/sam/ready $(VENV)/tools/scan/ready ## the 
 
 crash: $(VENV)/lab ## kill the component before every call of a rotation, boot, and look (SAMPLE=60: only so many)
 	$(BIN)/python -m lab crash $(if $(SAMPLE),--sample $(SAMPLE))
+
+years: $(VENV)/lab ## a small fleet lives ten years of mishaps in simulated time (SEED=2: another fate)
+	$(BIN)/python -m lab years $(if $(SEED),--seed $(SEED))
 
 picture: $(VENV)/dev ## record the picture of a deployment in the README anew
 	@$(BIN)/python -m tests.deployment.picture

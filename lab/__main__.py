@@ -51,6 +51,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
     crash = commands.add_parser("crash", help="kill the component before each call of a rotation")
     crash.add_argument("--sample", type=int, metavar="N", help="only so many, evenly by kind")
     crash.add_argument("--workers", type=int, default=4, metavar="N", help="default: 4")
+    fleet = commands.add_parser("fleet", help="play a scenario of many devices in simulated time")
+    fleet.add_argument("name", nargs="?", help="such as due-in-one-night")
+    fleet.add_argument("--devices", type=int, default=1000, metavar="N", help="default: 1000")
+    fleet.add_argument("--list", action="store_true", help="list them")
+    living = commands.add_parser("years", help="let a small fleet live ten years of mishaps")
+    living.add_argument("--devices", type=int, default=10, metavar="N", help="default: 10")
+    living.add_argument("--years", type=float, default=10.0, metavar="N", help="default: 10")
+    living.add_argument(
+        "--seed", type=int, default=1, metavar="N", help="another fate (default: 1)"
+    )
     commands.add_parser("bench", help="measure, and print the table of docs/benchmarks.md")
     options = parser.parse_args(arguments)
     # A terminated lab still closes what it opened.
@@ -59,6 +69,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
         from lab import bench
 
         return bench.run()
+    if options.command == "years":
+        from lab.fleet import years
+
+        return years.run(options.devices, options.years, options.seed)
+    if options.command == "fleet":
+        from lab.fleet import table
+
+        return table.run(options.name, options.devices, listing=options.list)
     if options.command == "crash":
         from lab.crash import rotation
 

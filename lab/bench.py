@@ -21,6 +21,7 @@ from certkeeper.core.alerting import judge
 from certkeeper.core.settings import Settings
 from certkeeper.edge.inspection import Request, inspect
 from lab.account.authority import Authority, common_name, generate_private_key, private_key_pem
+from lab.fleet import table
 from lab.lab import Lab
 from lab.nucleus.core_device import CoreDevice
 from lab.scenarios.stage import CONFIGURATION, THING, Stage
@@ -63,6 +64,8 @@ def run() -> int:
     print("| what | measured | goal | peer |\n|---|---|---|---|")
     for row in rows:
         print(f"| {row.what} | {row.measured} | {row.goal} | {row.peer} |")
+    print()
+    table.bench()
     return 0
 
 

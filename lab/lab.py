@@ -18,6 +18,7 @@ from lab.https.data_plane import DataPlane
 from lab.https.device_endpoint import DeviceEndpoint
 from lab.iot_core.iot_core import IotCore
 from lab.jobs.mqtt import attach
+from lab.jobs.ticking import tick
 from lab.loop import LoopThread
 from lab.nucleus.component_store import built
 from lab.nucleus.core_device import CoreDevice, Endpoint
@@ -81,6 +82,7 @@ class Lab:
                 opened.callback(server.stop)
             self.jobs.publish = self.iot_core.publish
             attach(self.iot_core, self.jobs)
+            tick(self.loop, self.jobs)
             self._closing = opened.pop_all()
         return self
 

@@ -16,8 +16,11 @@ from rotation_cloud.ports import Cloud, InUse, NotFound, RecordChanged
 from rotation_cloud.records import Record, Which
 from rotation_cloud.security_events import Activity, SecurityEvent
 
-#: Detaching a thing takes effect a little later: how long to wait before each further try.
-WAITS = (0.5, 1, 2, 4, 8)
+#: Detaching a thing takes "several seconds" to take effect: how long to wait before each try of
+#: DeleteCertificate. AWS lets an account make ten a second, so one that comes too soon is at the
+#: cost of another device's.
+#: https://docs.aws.amazon.com/iot/latest/apireference/API_DetachThingPrincipal.html
+WAITS = (3, 5, 8, 12)
 #: After so many refusals the thing is not the reason any more.
 _POLICIES_AFTER = 3
 _EXCLUSIVE = "EXCLUSIVE_THING"
@@ -105,13 +108,15 @@ def retire_strays(cloud: Cloud, record: Record) -> bool:
 
 
 def _delete(cloud: Cloud, arn: str) -> None:
-    for refusals, wait in enumerate(WAITS, start=1):
+    *waits, last = WAITS
+    for refusals, wait in enumerate(waits, start=1):
+        cloud.clock.sleep(wait)
         try:
             return cloud.registry.delete(arn)
         except InUse:
-            cloud.clock.sleep(wait)
-        if refusals == _POLICIES_AFTER:  # policies that were attached since they were noted
-            _detach_policies(cloud, arn, cloud.registry.policies(arn))
+            if refusals == _POLICIES_AFTER:  # policies that were attached since they were noted
+                _detach_policies(cloud, arn, cloud.registry.policies(arn))
+    cloud.clock.sleep(last)
     return cloud.registry.delete(arn)
 
 

@@ -53,6 +53,9 @@ class BackendAccount(Protocol):
     def client(self, service_name: str) -> Any: ...
 
 
+_IN_THE_API = {"ExponentialRolloutRate": "exponentialRate", "RetryCriteriaList": "criteriaList"}
+
+
 class Backend:
     """``with Backend(...) as backend:``, in an account that is open; one at a time.
 
@@ -99,7 +102,7 @@ class Backend:
             # As in a new container: no client of an earlier account, nor of this one later.
             aws.forget_clients()
             opened.callback(aws.forget_clients)
-            opened.enter_context(clock_of_the_functions(self._clock))
+            opened.enter_context(clock_of_the_functions(self._clock, lambda: self._retry_delay(1)))
             opened.enter_context(log_to(self._timeline))
             opened.enter_context(metrics_to(self.metrics))
             self._functions = opened.enter_context(
@@ -250,7 +253,7 @@ class Backend:
             events.create_event_bus(Name=bus["Name"])
         iot = self._account.client("iot")
         for job_template in self._template.job_templates():
-            iot.create_job_template(**_as_in_the_api(job_template))
+            iot.create_job_template(**as_in_the_api(job_template))
         for policy in self._template.device_policies():
             document = json.dumps(policy["PolicyDocument"])
             iot.create_policy(policyName=policy["PolicyName"], policyDocument=document)
@@ -293,12 +296,14 @@ class Backend:
                 )
 
 
-def _as_in_the_api(properties: Any) -> Any:
-    """CloudFormation's names as the API has them: they begin with a small letter there."""
+def as_in_the_api(properties: Any) -> Any:
+    """CloudFormation's names as the API has them: they begin with a small letter there, and two
+    of a job template are other ones (AWS::IoT::JobTemplate)."""
     if isinstance(properties, Mapping):
         return {
-            name[:1].lower() + name[1:]: _as_in_the_api(value) for name, value in properties.items()
+            _IN_THE_API.get(name, name[:1].lower() + name[1:]): as_in_the_api(value)
+            for name, value in properties.items()
         }
     if isinstance(properties, list):
-        return [_as_in_the_api(value) for value in properties]
+        return [as_in_the_api(value) for value in properties]
     return properties

@@ -6,6 +6,7 @@ They are the process's, so they hold for every function while they are in place.
 from __future__ import annotations
 
 import logging
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from unittest.mock import patch
@@ -27,9 +28,15 @@ class _TimelineHandler(logging.Handler):
 
 
 @contextmanager
-def clock_of_the_functions(clock: Callable[[], float]) -> Iterator[None]:
-    """The functions' time is this clock's, in seconds since the epoch."""
-    with patch.object(aws.SystemClock, "now", lambda _: clock()):
+def clock_of_the_functions(
+    clock: Callable[[], float], patience: Callable[[], float]
+) -> Iterator[None]:
+    """The functions' time is this clock's, in seconds since the epoch; whatever they wait for AWS
+    takes ``patience`` seconds."""
+    with (
+        patch.object(aws.SystemClock, "now", lambda _: clock()),
+        patch.object(aws.SystemClock, "sleep", lambda *_: time.sleep(patience())),
+    ):
         yield
 
 

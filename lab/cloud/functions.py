@@ -86,7 +86,7 @@ class Functions:
         """
         self._functions = dict(functions)
         self._timeline = timeline
-        self._environment = _together(functions, environment or {})
+        self._environment = together(functions, environment or {})
         self._retry_delay = retry_delay
         self._workers = workers
         self._changed = threading.Condition()
@@ -102,7 +102,7 @@ class Functions:
         with ExitStack() as undone:
             undone.callback(self._restore_environment)
             os.environ.update(self._environment)
-            self._handlers = {name: _load(each) for name, each in self._functions.items()}
+            self._handlers = {name: load(each) for name, each in self._functions.items()}
             self._pool = ThreadPoolExecutor(self._workers, "lab-lambda")
             undone.pop_all()
         return self
@@ -238,7 +238,7 @@ class Functions:
                 os.environ[name] = value
 
 
-def _together(functions: Mapping[str, Function], more: Mapping[str, str]) -> dict[str, str]:
+def together(functions: Mapping[str, Function], more: Mapping[str, str]) -> dict[str, str]:
     together: dict[str, str] = {}
     for function in functions.values():
         for name, value in function.environment.items():
@@ -247,7 +247,7 @@ def _together(functions: Mapping[str, Function], more: Mapping[str, str]) -> dic
     return {**together, **more}
 
 
-def _load(function: Function) -> Handler:
+def load(function: Function) -> Handler:
     """The handler, of a module that is loaded anew."""
     name = f"lab_function_{function.name}"
     spec = importlib.util.spec_from_file_location(name, function.file)

@@ -31,8 +31,10 @@ _PERMISSION = "AWS::Lambda::Permission"
 class Function:
     """A Lambda function: the file of its handler and the name in it, ``timeout`` in seconds.
 
-    ``retries`` is how often an asynchronous invocation is made again after an error;
-    ``permissions`` is what the statements of its role allow.
+    ``retries`` is how often an asynchronous invocation is made again after an error, ``max_age``
+    for how long (seconds); ``concurrency`` are the executions at a time that are its own, and
+    the most that it may have (None: whatever the account has); ``permissions`` is what the
+    statements of its role allow.
     """
 
     name: str  # logical id
@@ -41,6 +43,9 @@ class Function:
     environment: Mapping[str, str]
     timeout: int
     retries: int
+    memory: int = 128
+    max_age: int = 21600
+    concurrency: int | None = None
     permissions: Permissions = NONE
 
 
@@ -216,6 +221,9 @@ class Template:
         if "Role" in given:
             raise TemplateError(f"{name}: a Role of its own; SAM makes one of its Policies")
         asynchronous = self._resolver.resolve(given.get("EventInvokeConfig", {}))
+        reserved = self._resolver.resolve(
+            {"own": given.get("ReservedConcurrentExecutions")}  # AWS::NoValue leaves it out
+        ).get("own")
         return Function(
             name,
             file,
@@ -223,6 +231,9 @@ class Template:
             environment,
             timeout=int(self._resolver.resolve(given.get("Timeout", 3))),
             retries=int(asynchronous.get("MaximumRetryAttempts", 2)),
+            memory=int(self._resolver.resolve(given.get("MemorySize", 128))),
+            max_age=int(asynchronous.get("MaximumEventAgeInSeconds", 21600)),
+            concurrency=None if reserved is None else int(reserved),
             permissions=permissions(name, self._resolver.resolve(given.get("Policies", []))),
         )
 

@@ -15,10 +15,11 @@ from lab.jobs import fields
 from lab.jobs.errors import JobsError, invalid
 from lab.jobs.ledger import Ledger
 from lab.jobs.model import Execution, Job
+from lab.jobs.rollout import Rollout
 
 _REASON_CODE = re.compile(r"[A-Z0-9_]{1,128}")
 _COMMENT_MAX = 2028
-#: Kept and told, and without effect here: executions are rolled out at once.
+#: Kept and told; only the first of them has an effect here.
 _SETTINGS = ("jobExecutionsRolloutConfig", "presignedUrlConfig", "documentParameters")
 
 
@@ -63,11 +64,14 @@ class ControlPlane:
                 abort_criteria=_abort_criteria(request.get("abortConfig")),
                 settings={name: request[name] for name in _SETTINGS if request.get(name)},
             )
+            if request.get("jobExecutionsRolloutConfig"):
+                job.rollout = Rollout(request["jobExecutionsRolloutConfig"], now)
             if request.get("abortConfig"):
                 job.settings["abortConfig"] = request["abortConfig"]
             self._ledger.jobs[job_id] = job
             for thing_name in dict.fromkeys(thing_names):
-                self._ledger.queue(job, thing_name, f"{self._arn_prefix}thing/{thing_name}", now)
+                job.waiting.append((thing_name, f"{self._arn_prefix}thing/{thing_name}"))
+            self._ledger.roll_out(job, now)
             self._ledger.complete(job, now)
             return _named(job)
 
@@ -139,6 +143,7 @@ class ControlPlane:
                 raise JobsError("InvalidStateTransition", f"job {job_id} is {job.status}")
             self._ledger.events.job(job, "deletion_in_progress", now)
             job.status = "DELETION_IN_PROGRESS"
+            job.waiting.clear()
             for execution in self._executions(job):
                 self._ledger.delete(execution, now)
             del self._ledger.jobs[job_id]
@@ -251,7 +256,7 @@ def _job_summary(job: Job) -> dict[str, Any]:
         "createdAt": _time(job.created_at),
         "lastUpdatedAt": _time(job.updated_at),
         "completedAt": _time(job.completed_at),
-        "isConcurrent": False,  # that is: nothing is being rolled out
+        "isConcurrent": bool(job.waiting),  # something is still being rolled out
     }
 
 

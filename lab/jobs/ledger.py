@@ -1,8 +1,8 @@
 """Every job and execution, and how they change: states, time-outs, retries, completion.
 
 Whoever reads or changes goes through ``at_work``, which first lets time have its say and
-afterwards tells each thing whose pending executions changed. A rollout is at once and for
-all things; maintenance windows and later members of a thing group play no part.
+afterwards tells each thing whose pending executions changed. Maintenance windows and later
+members of a thing group play no part.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
+from lab.jobs.abortion import is_to_be_aborted
 from lab.jobs.errors import JobsError
 from lab.jobs.events import Events
 from lab.jobs.model import TERMINAL, Execution, Job, with_document_as_object
@@ -45,6 +46,7 @@ class Ledger:
         self._lock = threading.RLock()
         self._of_thing: dict[str, list[Execution]] = {}
         self._timers: list[tuple[float, int, Execution]] = []
+        self._rolling_out: list[Job] = []
         self._numbers = itertools.count()
         self._before: dict[str, _Pending] = {}
 
@@ -73,6 +75,7 @@ class Ledger:
             self.jobs.clear()
             self._of_thing.clear()
             self._timers.clear()
+            self._rolling_out.clear()
             self.events = Events(self._say)
 
     def expire(self, now: float) -> None:
@@ -85,11 +88,15 @@ class Ledger:
         self.outbox.drain()
 
     def next_expiry(self) -> float | None:
-        """When the next execution times out, in seconds since the epoch."""
+        """When the next execution times out or is rolled out, in seconds since the epoch."""
         with self._lock:
-            while self._timers and self._timers[0][2].times_out_at != self._timers[0][0]:
-                heapq.heappop(self._timers)
-            return self._timers[0][0] if self._timers else None
+            due = [job.rollout.next_at for job in self._rolling_out if job.rollout is not None]
+            return min((at for at in (self._next_timeout(), *due) if at is not None), default=None)
+
+    def _next_timeout(self) -> float | None:
+        while self._timers and self._timers[0][2].times_out_at != self._timers[0][0]:
+            heapq.heappop(self._timers)
+        return self._timers[0][0] if self._timers else None
 
     # --- what there is (at work) --------------------------------------------------------
 
@@ -124,10 +131,30 @@ class Ledger:
 
     # --- what changes (at work) ---------------------------------------------------------
 
+    def roll_out(self, job: Job, now: float) -> None:
+        """Tell the things that wait for the job: at once, or at the rate of its rollout."""
+        if job.rollout is not None:
+            self._rolling_out.append(job)
+            self._go_on_rolling_out(now)
+            return
+        while job.waiting:
+            self.queue(job, *job.waiting.popleft(), now)
+
+    def _go_on_rolling_out(self, now: float) -> None:
+        for job in list(self._rolling_out):
+            while job.waiting and job.rollout is not None and job.rollout.next_at <= now:
+                at = job.rollout.next_at
+                job.rollout.told()
+                self.queue(job, *job.waiting.popleft(), at)
+            if not job.waiting:
+                self._rolling_out.remove(job)
+
     def queue(self, job: Job, thing_name: str, thing_arn: str, now: float) -> Execution:
         """A new execution of the job, next in number after the thing's last one."""
         self._remember(thing_name)
         previous = job.latest.get(thing_name)
+        if previous is not None:
+            job.over[previous.status] -= 1
         execution = Execution(
             job, thing_name, thing_arn, previous.number + 1 if previous else 1, now, updated_at=now
         )
@@ -171,11 +198,12 @@ class Ledger:
         self._remember(execution.thing_name)
         job, own = execution.job, self._of_thing[execution.thing_name]
         own.remove(execution)
-        left = [other for other in own if other.job is job]
-        if left:
-            job.latest[execution.thing_name] = left[-1]
-        else:
+        if job.latest[execution.thing_name] is execution:
+            job.over[execution.status] -= not execution.is_pending
             del job.latest[execution.thing_name]
+            for before in [other for other in own if other.job is job][-1:]:
+                job.latest[execution.thing_name] = before
+                job.over[before.status] += 1
         self.events.execution(execution, "deleted", now)
         if execution.is_pending:
             job.pending -= 1
@@ -186,6 +214,7 @@ class Ledger:
         """Cancel what is QUEUED, with ``force`` what is IN_PROGRESS too."""
         self.events.job(job, "cancellation_in_progress", now)
         job.status, job.updated_at, job.completed_at = "CANCELED", now, now
+        job.waiting.clear()
         job.force_canceled = job.force_canceled or force
         for execution in list(job.latest.values()):
             if execution.status == "QUEUED" or (force and execution.is_pending):
@@ -195,13 +224,17 @@ class Ledger:
 
     def complete(self, job: Job, now: float) -> None:
         """A snapshot job is over when all its executions are; a continuous one never is."""
-        if job.status == "IN_PROGRESS" and job.target_selection == "SNAPSHOT" and not job.pending:
+        snapshot = job.target_selection == "SNAPSHOT"
+        if job.status == "IN_PROGRESS" and snapshot and not job.pending and not job.waiting:
             job.status, job.updated_at, job.completed_at = "COMPLETED", now, now
             self.events.job(job, "completed", now)
 
     def _over(self, execution: Execution, now: float) -> None:
         job = execution.job
         job.pending -= 1
+        job.over[execution.status] += 1
+        if job.rollout is not None and execution.status == "SUCCEEDED":
+            job.rollout.succeeded()
         self.events.execution(execution, execution.status.lower(), now)
         if job.status != "IN_PROGRESS":
             return
@@ -209,34 +242,15 @@ class Ledger:
             again = self.queue(job, execution.thing_name, execution.thing_arn, now)
             again.retried = execution.retried.copy()
             again.retried[execution.status] += 1
-        elif self._is_to_be_aborted(job):
+        elif is_to_be_aborted(job.abort_criteria, job.over):
             job.reason_code = "ABORT_CRITERIA_MET"
             self.cancel_job(job, now)
         else:
             self.complete(job, now)
 
-    @staticmethod
-    def _is_to_be_aborted(job: Job) -> bool:
-        """Whether too large a share of the things that are through with it did not succeed.
-        https://docs.aws.amazon.com/iot/latest/apireference/API_AbortCriteria.html
-        """
-        if not job.abort_criteria:
-            return False
-        through = [e.status for e in job.latest.values() if not e.is_pending]
-        for criterion in job.abort_criteria:
-            kind = criterion["failureType"]
-            counted = ("FAILED", "REJECTED", "TIMED_OUT") if kind == "ALL" else (kind,)
-            failed = sum(status in counted for status in through)
-            share = 100 * failed / len(through) if through else 0
-            if (
-                len(through) >= criterion["minNumberOfExecutedThings"]
-                and share >= criterion["thresholdPercentage"]
-            ):
-                return True
-        return False
-
     def _expire(self, now: float) -> None:
-        while (at := self.next_expiry()) is not None and at <= now:
+        self._go_on_rolling_out(now)
+        while (at := self._next_timeout()) is not None and at <= now:
             self.change(heapq.heappop(self._timers)[2], "TIMED_OUT", now)
 
     # --- what is said -------------------------------------------------------------------

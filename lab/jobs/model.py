@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
-from collections import Counter
+from collections import Counter, deque
 from dataclasses import dataclass, field
 from typing import Any
+
+from lab.jobs.rollout import Rollout
 
 PENDING = ("QUEUED", "IN_PROGRESS")
 TERMINAL = ("SUCCEEDED", "FAILED", "TIMED_OUT", "REJECTED", "REMOVED", "CANCELED")
@@ -39,6 +41,11 @@ class Job:
     #: The latest execution of each thing, by its name.
     latest: dict[str, Execution] = field(default_factory=dict)
     pending: int = 0  # how many of the executions are not over
+    #: How many things are through with it, by the status of their latest execution.
+    over: Counter[str] = field(default_factory=Counter)
+    rollout: Rollout | None = None
+    #: Name and ARN of each thing that has not been told yet.
+    waiting: deque[tuple[str, str]] = field(default_factory=deque)
 
     def process_details(self) -> dict[str, int]:
         """How many things are where, as DescribeJob says it."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping
+from functools import lru_cache
 from typing import Any
 
 from jsonata.jexception import JException
@@ -67,13 +68,19 @@ def _evaluated(source: str, variables: Mapping[str, Any]) -> Any:
 
 def _result(source: str, variables: Mapping[str, Any]) -> Any:
     try:
-        expression = Jsonata(source)
+        expression = _parsed(source)
         frame = expression.create_frame()
         for name, value in variables.items():
             frame.bind(name, value)
         return expression.evaluate(None, frame)
     except JException as error:
         raise QueryEvaluationError(f"{source}: {error}") from error
+
+
+@lru_cache(maxsize=512)
+def _parsed(source: str) -> Jsonata:
+    """For one thread at a time, as the service's queue has it."""
+    return Jsonata(source)
 
 
 def _source(text: str) -> str | None:

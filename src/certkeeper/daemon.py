@@ -178,15 +178,22 @@ class Daemon:
     def _context(self, now: Moment) -> Context:
         return Context(now, self._monitor.settings, self._rules.thing_name, self._session)
 
-    def _wait(self) -> float:
+    def wake_at(self) -> float | None:
+        """When a Tick is wanted, in monotonic seconds, if the clocks go as they should."""
         now = self._world.clock.now()
         wanted = [
             *(self._link.wake_at(), self._monitor.wake_at(now)),
             *(self._policy.wake_at(now), self._rotation.wake_at()),
         ]
-        waits = [at - now.monotonic for at in wanted if at is not None]
-        longest = LONGEST_WAIT if self._rotation.journal == self._saved else UNSAVED_WAIT
-        return max(0.0, min([longest, *waits]))
+        if self._rotation.journal != self._saved:
+            wanted.append(now.monotonic + UNSAVED_WAIT)
+        return min((at for at in wanted if at is not None), default=None)
+
+    def _wait(self) -> float:
+        wake_at = self.wake_at()
+        if wake_at is None:
+            return LONGEST_WAIT
+        return max(0.0, min(LONGEST_WAIT, wake_at - self._world.clock.now().monotonic))
 
     def _run(self, effect: Effect) -> None:
         world = self._world

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests.cloud.account import Account
+from lab.fleet.account import Account
 
 
 @pytest.fixture(params=[0, 7], ids=["no-grace", "grace"])

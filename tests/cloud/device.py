@@ -16,12 +16,12 @@ from cryptography.x509 import (
 )
 from cryptography.x509.oid import NameOID
 
+from lab.fleet.account import BASE, THING, Account
 from rotation_cloud import grace
 from rotation_cloud.answering import answer_commit, answer_create, answer_request
 from rotation_cloud.finish import Ended, StillIssuing, finish
 from rotation_cloud.ports import AwsError, RecordChanged
 from rotation_protocol import topics
-from tests.cloud.account import BASE, THING, Account
 
 Answer = tuple[str, dict[str, Any]]
 

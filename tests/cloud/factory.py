@@ -13,9 +13,9 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
 from lab.account.authority import Authority
+from lab.fleet.account import BASE, Account, Certificate
 from rotation_cloud.ports import AwsError, RecordChanged, Registered
 from rotation_cloud.registration import BeingRegistered, Terms, register
-from tests.cloud.account import BASE, Account, Certificate
 
 CA_ID = "c" * 64
 POLICY = "certkeeper-core-device"

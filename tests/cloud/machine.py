@@ -9,6 +9,8 @@ from functools import cache
 from typing import Any
 
 from lab.cloud.template import Template
+from lab.fleet.account import RUNNING, THING, Account
+from lab.fleet.disturbance import Hook, Watched, quiet
 from lab.states.execution import Answer, Execution
 from lab.states.service import StateMachines, StatesError
 from rotation_cloud import steps, workflow
@@ -17,9 +19,7 @@ from rotation_cloud.finish import StillIssuing
 from rotation_cloud.ports import AlreadyThere, AwsError, NotFound, RecordChanged
 from rotation_cloud.workflow import Cause
 from rotation_protocol.fields import WireError
-from tests.cloud.account import RUNNING, THING, Account
 from tests.cloud.device import Device, code, issued_id
-from tests.cloud.disturbance import Hook, Watched, quiet
 
 HOUR, DAY = 3600, 24 * 3600
 

@@ -19,6 +19,7 @@ from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.x509.oid import NameOID
 
 from certkeeper.edge.x509 import sign_detached
+from lab.fleet.account import BASE, SHARED, THING, Account, Certificate
 from rotation_cloud import alerts, health
 from rotation_cloud.alerts import Policy
 from rotation_cloud.documents import INVENTORY
@@ -33,7 +34,6 @@ from rotation_protocol.reasons import (
     DeadlineReason,
     ReadinessCheckName,
 )
-from tests.cloud.account import BASE, SHARED, THING, Account, Certificate
 
 DAY = 24 * 3600
 START = datetime.datetime(2026, 11, 22, 4, 0, tzinfo=datetime.UTC)

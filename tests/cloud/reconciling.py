@@ -5,13 +5,13 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
+from lab.fleet.account import BASE, THING, Account
+from lab.fleet.disturbance import failing
 from rotation_cloud.documents import INVENTORY, Document
 from rotation_cloud.findings import Finding
 from rotation_cloud.reconciler import Orders, Report, reconcile
 from rotation_cloud.records import Record, State
-from tests.cloud.account import BASE, THING, Account
 from tests.cloud.device import Device, issued_id
-from tests.cloud.disturbance import failing
 
 HOUR, DAY = 3600, 24 * 3600
 PLENTY = 900.0

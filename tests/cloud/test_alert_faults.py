@@ -10,11 +10,11 @@ from contextlib import suppress
 
 import pytest
 
+from lab.fleet.account import Account
+from lab.fleet.disturbance import failing, quiet
 from rotation_cloud.alerts import Policy
 from rotation_cloud.ports import AwsError, RecordChanged, Throttled
 from rotation_cloud.telling import StillTelling
-from tests.cloud.account import Account
-from tests.cloud.disturbance import failing, quiet
 from tests.cloud.monitor import TEMPLATE, Monitor, pair
 
 POLICY = Policy(auto_rotate_below_days=30, job_template_arn=TEMPLATE)

@@ -8,13 +8,13 @@ from typing import Any
 
 import pytest
 
+from lab.fleet.account import BASE, THING, Account
 from rotation_cloud.alerts import MOST_TOLD, Policy
 from rotation_cloud.hearing import MOST_DOUBTS
 from rotation_cloud.records import Record, State, Which
 from rotation_cloud.security_events import Activity
 from rotation_cloud.workflow import execution_name
 from rotation_protocol.reasons import AlertType
-from tests.cloud.account import BASE, THING, Account
 from tests.cloud.monitor import (
     DAY,
     KEYS,

@@ -16,6 +16,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from lab.account.account import Account, DeviceIdentity
+from lab.fleet.account import RUNNING, Answers, Clock, Documents, Jobs, Notices, Records
 from lab.timeline import Timeline
 from rotation_cloud import aws
 from rotation_cloud.answering import answer_commit, answer_create
@@ -34,7 +35,6 @@ from rotation_cloud.ports import (
     Throttled,
 )
 from rotation_cloud.sns import SnsAlerts, SnsNotices
-from tests.cloud.account import RUNNING, Answers, Clock, Documents, Jobs, Notices, Records
 from tests.cloud.device import csr, ended_event, event
 
 pytestmark = pytest.mark.xdist_group("cloud-aws")

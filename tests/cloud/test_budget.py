@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests.cloud.account import EXCLUSIVE, SHARED, Account
+from lab.fleet.account import EXCLUSIVE, SHARED, Account
 from tests.cloud.device import Device, code, issued_id
 
 CONTROL_PLANE = ("registry.", "issuer.", "jobs.create")
@@ -13,12 +13,12 @@ CONTROL_PLANE = ("registry.", "issuer.", "jobs.create")
 @pytest.mark.parametrize(
     ("attachment", "lag", "grace_days", "most"),
     [
-        *((EXCLUSIVE, 0, 0, 9), (SHARED, 0, 0, 10), (SHARED, 2, 0, 12)),
-        *((EXCLUSIVE, 0, 7, 10), (SHARED, 0, 7, 11), (SHARED, 1, 7, 12)),
+        *((EXCLUSIVE, 2.0, 0, 9), (SHARED, 2.0, 0, 10), (SHARED, 10.0, 0, 12)),
+        *((EXCLUSIVE, 2.0, 7, 10), (SHARED, 2.0, 7, 11), (SHARED, 5.0, 7, 12)),
     ],
 )
 def test_at_most_twelve(
-    attachment: str, lag: int, grace_days: int, most: int, monkeypatch: pytest.MonkeyPatch
+    attachment: str, lag: float, grace_days: int, most: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """With one policy: nine; one more each for a certificate that may be shared, for the end of
     the grace period, and for each time that AWS is slow."""

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import pytest
 
+from lab.fleet.account import THING, Account
+from lab.fleet.disturbance import failing
 from rotation_cloud.answering import answer_commit
 from rotation_cloud.records import State
-from tests.cloud.account import THING, Account
 from tests.cloud.device import Device, code, event, issued_id
-from tests.cloud.disturbance import failing
 
 pytestmark = pytest.mark.usefixtures("with_and_without_grace")
 

@@ -7,13 +7,13 @@ from typing import Any
 
 import pytest
 
+from lab.fleet.account import BASE, EXCLUSIVE, RUNNING, SHARED, THING, Account
+from lab.fleet.disturbance import failing
 from rotation_cloud.answering import answer_create
 from rotation_cloud.ports import Execution, Throttled
 from rotation_cloud.records import State
 from rotation_protocol.fields import WireError
-from tests.cloud.account import BASE, EXCLUSIVE, RUNNING, SHARED, THING, Account
 from tests.cloud.device import Device, code, create_event, ended_event, issued_id
-from tests.cloud.disturbance import failing
 
 pytestmark = pytest.mark.usefixtures("with_and_without_grace")
 

@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import pytest
 
+from lab.fleet.account import RUNNING, THING, Account
+from lab.fleet.disturbance import failing, quiet
 from rotation_cloud.answering import answer_create
 from rotation_cloud.finish import Ended, StillIssuing, finish
 from rotation_cloud.ports import AwsError, Throttled
-from tests.cloud.account import RUNNING, THING, Account
 from tests.cloud.device import Device, code, create_event, ended_event, issued_id
-from tests.cloud.disturbance import failing, quiet
 
 pytestmark = pytest.mark.usefixtures("with_and_without_grace")
 

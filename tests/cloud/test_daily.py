@@ -6,11 +6,11 @@ from collections.abc import Callable
 
 import pytest
 
+from lab.fleet.account import THING, Account
+from lab.fleet.disturbance import failing, quiet
 from rotation_cloud.daily import DIARY, EVERYTHING, TRIES, Unfinished, run_of_the_day
 from rotation_cloud.findings import ADVICE, MOST_SHOWN, Finding, Kind, Result, counted, message
 from rotation_cloud.ports import AwsError, RecordChanged, Throttled
-from tests.cloud.account import THING, Account
-from tests.cloud.disturbance import failing, quiet
 from tests.cloud.reconciling import DAY, HOUR, PLENTY, end_unheard, heard, rotating
 
 

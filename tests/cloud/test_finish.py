@@ -6,13 +6,13 @@ from typing import Any
 
 import pytest
 
+from lab.fleet.account import BASE, EXCLUSIVE, RUNNING, SHARED, THING, Account
+from lab.fleet.disturbance import failing
 from rotation_cloud.finish import Ended
 from rotation_cloud.ports import AwsError
 from rotation_cloud.records import State
 from rotation_protocol.fields import WireError
-from tests.cloud.account import BASE, EXCLUSIVE, RUNNING, SHARED, THING, Account
 from tests.cloud.device import Device, ended_event, issued_id
-from tests.cloud.disturbance import failing
 
 pytestmark = pytest.mark.usefixtures("with_and_without_grace")
 
@@ -157,7 +157,7 @@ def test_event_that_is_none(changed: dict[str, Any], named: str) -> None:
 def test_slow_detachment_is_waited_for() -> None:
     """Detaching takes a while: the deletion is tried again, within the same invocation."""
     account, device, _, new = rotating(committed=True)
-    account.registry.lag = 4
+    account.registry.lag = 20.0
     device.end("SUCCEEDED")
     assert account.registry.active() == {new}
     assert len(account.registry.certificates) == 1

@@ -6,14 +6,14 @@ from dataclasses import replace
 
 import pytest
 
+from lab.fleet.account import BASE, RUNNING, THING, Account
+from lab.fleet.disturbance import failing
 from rotation_cloud import grace
 from rotation_cloud.documents import INVENTORY, Document
 from rotation_cloud.grace import Closing, Objection, Outcome
 from rotation_cloud.records import Record, State, Which
 from rotation_cloud.security_events import Activity
-from tests.cloud.account import BASE, RUNNING, THING, Account
 from tests.cloud.device import Device, code, ended_event, issued_id
-from tests.cloud.disturbance import failing
 
 DAYS = 7
 

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import pytest
 
+from lab.fleet.account import THING, Account
+from lab.fleet.disturbance import Hook, failing, quiet
 from rotation_cloud import grace
 from rotation_cloud.ports import AwsError
 from rotation_cloud.records import State
-from tests.cloud.account import THING, Account
 from tests.cloud.device import Device, issued_id
-from tests.cloud.disturbance import Hook, failing, quiet
 
 
 @pytest.fixture

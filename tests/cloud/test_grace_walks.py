@@ -12,9 +12,9 @@ from typing import Any
 
 import pytest
 
+from lab.fleet.account import RUNNING, THING, Account
 from rotation_cloud import grace
 from rotation_cloud.documents import INVENTORY, Document
-from tests.cloud.account import RUNNING, THING, Account
 from tests.cloud.device import Device, code, ended_event, issued_id
 
 STEPS, DAY = 40, 24 * 3600

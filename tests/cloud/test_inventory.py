@@ -10,15 +10,15 @@ from typing import Any
 
 import pytest
 
+from lab.fleet.account import BASE, RUNNING, THING, Account
+from lab.fleet.disturbance import failing
 from rotation_cloud import inventory
 from rotation_cloud.documents import INVENTORY
 from rotation_cloud.inventory import Entry
 from rotation_cloud.records import Record, State, Which
 from rotation_protocol.messages import Health
 from rotation_protocol.reasons import DeadlineReason
-from tests.cloud.account import BASE, RUNNING, THING, Account
 from tests.cloud.device import Device, ended_event, issued_id
-from tests.cloud.disturbance import failing
 from tests.cloud.monitor import DAY, START, Monitor, as_in_lambda, brackets, pair, register
 
 END = int(START.timestamp()) + 6 * DAY + DAY // 2

@@ -11,6 +11,8 @@ from typing import Any
 
 import pytest
 
+from lab.fleet.account import Account
+from lab.fleet.disturbance import failing
 from rotation_cloud.custom_resource import (
     CREATE,
     DELETE,
@@ -23,8 +25,6 @@ from rotation_cloud.custom_resource import (
 )
 from rotation_cloud.job_events import FOUND_ON, NOT_SWITCHED, SWITCHED_ON, on_stack_request
 from rotation_protocol.fields import WireError
-from tests.cloud.account import Account
-from tests.cloud.disturbance import failing
 
 
 def stack_event(kind: str, physical_id: str = "", url: str = "https://bucket/x") -> dict[str, Any]:

@@ -6,11 +6,11 @@ from dataclasses import replace
 
 import pytest
 
+from lab.fleet.account import RUNNING, SHARED, THING
+from lab.fleet.disturbance import failing
 from rotation_cloud.ports import Ending
 from rotation_cloud.records import State
-from tests.cloud.account import RUNNING, SHARED, THING
 from tests.cloud.device import Device, code, issued_id
-from tests.cloud.disturbance import failing
 from tests.cloud.reconciling import (
     DAY,
     HOUR,

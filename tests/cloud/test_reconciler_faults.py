@@ -12,13 +12,13 @@ from dataclasses import replace
 
 import pytest
 
+from lab.fleet.account import RUNNING, THING, Account
+from lab.fleet.disturbance import failing, quiet
 from rotation_cloud.answering import answer_commit, answer_create
 from rotation_cloud.finish import Ended, StillIssuing, finish
 from rotation_cloud.ports import AwsError, RecordChanged, Throttled
 from rotation_cloud.records import State
-from tests.cloud.account import RUNNING, THING, Account
 from tests.cloud.device import Device, code, create_event, ended_event, event, issued_id
-from tests.cloud.disturbance import failing, quiet
 from tests.cloud.reconciling import DAY, HOUR, arn, end_unheard, heard, look, rotating, said
 
 Made = Callable[[], tuple[Account, str]]

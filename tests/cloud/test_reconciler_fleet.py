@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
+from lab.fleet.account import RUNNING, THING, Account
+from lab.fleet.disturbance import failing
 from rotation_cloud.documents import INVENTORY, Document
-from tests.cloud.account import RUNNING, THING, Account
-from tests.cloud.disturbance import failing
 from tests.cloud.reconciling import (
     DAY,
     HOUR,

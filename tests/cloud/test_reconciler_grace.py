@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import pytest
 
+from lab.fleet.account import RUNNING, THING, Account
+from lab.fleet.disturbance import failing
 from rotation_cloud.records import State
-from tests.cloud.account import RUNNING, THING, Account
 from tests.cloud.device import Device, issued_id
-from tests.cloud.disturbance import failing
 from tests.cloud.reconciling import (
     DAY,
     HOUR,

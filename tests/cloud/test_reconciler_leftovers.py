@@ -6,10 +6,10 @@ from dataclasses import replace
 
 import pytest
 
+from lab.fleet.account import BASE, RUNNING, SHARED, THING, Account
+from lab.fleet.disturbance import failing
 from rotation_cloud.records import Record, State, Which
-from tests.cloud.account import BASE, RUNNING, SHARED, THING, Account
 from tests.cloud.device import Device
-from tests.cloud.disturbance import failing
 from tests.cloud.reconciling import (
     DAY,
     HOUR,

@@ -14,12 +14,12 @@ from dataclasses import dataclass, field, replace
 from hypothesis import given, note
 from hypothesis import strategies as st
 
+from lab.fleet.account import BASE, SHARED, THING, Account
 from rotation_cloud.findings import Kind, Result
 from rotation_cloud.fleet import Fleet
 from rotation_cloud.ports import Ending, Execution
 from rotation_cloud.records import KEPT_SECONDS, Record, State, Which
 from rotation_protocol.jobs import ROTATE
-from tests.cloud.account import BASE, SHARED, THING, Account
 from tests.cloud.reconciling import DAY, HOUR, arn, heard, look
 from tests.core.strategies import examples
 

@@ -6,14 +6,14 @@ from typing import Any
 
 import pytest
 
+from lab.fleet.account import THING, Account
+from lab.fleet.disturbance import failing
 from rotation_cloud.documents import INVENTORY, Document
 from rotation_cloud.findings import MOST_SHOWN
 from rotation_cloud.fleet import LOOKS
 from rotation_cloud.ports import AwsError, Throttled
 from rotation_cloud.reconciler import Orders, reconcile
 from rotation_protocol.fields import WireError
-from tests.cloud.account import THING, Account
-from tests.cloud.disturbance import failing
 from tests.cloud.reconciling import (
     DAY,
     HOUR,

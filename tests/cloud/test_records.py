@@ -10,6 +10,8 @@ import pytest
 from botocore.exceptions import ReadTimeoutError
 
 from lab.account.account import Account
+from lab.fleet.account import Documents, Records
+from lab.fleet.indexed import IndexedRecords
 from lab.timeline import Timeline
 from rotation_cloud import aws
 from rotation_cloud.documents import Document
@@ -18,7 +20,6 @@ from rotation_cloud.ports import Documents as DocumentsPort
 from rotation_cloud.ports import Records as RecordsPort
 from rotation_cloud.records import Record, State, Which
 from rotation_cloud.table import DocumentTable, Table
-from tests.cloud.account import Documents, Records
 
 pytestmark = pytest.mark.xdist_group("cloud-records")
 
@@ -68,10 +69,10 @@ def dynamodb() -> Iterator[Any]:
         aws.forget_clients()
 
 
-@pytest.fixture(params=["fake", "dynamodb"])
+@pytest.fixture(params=["fake", "indexed", "dynamodb"])
 def records(request: pytest.FixtureRequest) -> RecordsPort:
-    if request.param == "fake":
-        return Records()
+    if request.param != "dynamodb":
+        return Records() if request.param == "fake" else IndexedRecords()
     return Table("records", _emptied(request))
 
 

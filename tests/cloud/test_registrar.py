@@ -14,13 +14,13 @@ from cryptography.hazmat.primitives.serialization import Encoding
 from lab.account.account import Account
 from lab.account.authority import Authority
 from lab.cloud.template import Template
+from lab.fleet.account import Audit, Notices
 from lab.timeline import Timeline
 from rotation_cloud import aws, documents
 from rotation_cloud.admission import Reason
 from rotation_cloud.documents import Document
 from rotation_cloud.ports import Cloud, NotFound
 from rotation_cloud.registration import Terms, register
-from tests.cloud.account import Audit, Notices
 from tests.packaging.source import PROJECT
 
 pytestmark = pytest.mark.xdist_group("cloud-registrar")

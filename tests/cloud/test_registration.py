@@ -13,14 +13,14 @@ from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.x509.oid import NameOID
 
 from lab.account.authority import Authority
+from lab.fleet.account import THING
+from lab.fleet.disturbance import failing
 from rotation_cloud.documents import DENIED, REGISTRATION, Document
 from rotation_cloud.ports import AwsError, Registered
 from rotation_cloud.registration import Terms, register
 from rotation_cloud.retirement import retire
 from rotation_cloud.security_events import Activity
 from rotation_protocol.fields import WireError
-from tests.cloud.account import THING
-from tests.cloud.disturbance import failing
 from tests.cloud.factory import (
     CA_ID,
     DAY,

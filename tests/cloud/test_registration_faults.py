@@ -12,11 +12,11 @@ from dataclasses import replace
 
 import pytest
 
+from lab.fleet.account import THING
+from lab.fleet.disturbance import Hook, failing, quiet
 from rotation_cloud.documents import REGISTRATION
 from rotation_cloud.ports import AwsError, RecordChanged, Throttled
 from rotation_cloud.registration import BeingRegistered, register
-from tests.cloud.account import THING
-from tests.cloud.disturbance import Hook, failing, quiet
 from tests.cloud.factory import POLICY, SAW, TERMS, Factory, event
 
 CALLS = (

@@ -6,10 +6,10 @@ from dataclasses import replace
 
 import pytest
 
+from lab.fleet.account import RUNNING, THING, Account
+from lab.fleet.disturbance import failing
 from rotation_cloud.ports import AwsError, Throttled
-from tests.cloud.account import RUNNING, THING, Account
 from tests.cloud.device import Device, code
-from tests.cloud.disturbance import failing
 
 
 @pytest.fixture

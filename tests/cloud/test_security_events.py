@@ -9,16 +9,16 @@ from typing import Any
 
 import pytest
 
+from lab.fleet.account import BASE, THING, Account
+from lab.fleet.disturbance import failing
 from rotation_cloud.attempt import Attempt, begin
 from rotation_cloud.bus import SOURCE, EventBridgeAudit
 from rotation_cloud.ports import AwsError, Throttled
 from rotation_cloud.retirement import retire
 from rotation_cloud.security_events import Activity, SecurityEvent, as_ocsf
-from tests.cloud.account import BASE, THING, Account
 from tests.cloud.code_calls import reached_from
 from tests.cloud.deployment import deployed
 from tests.cloud.device import Device, issued_id
-from tests.cloud.disturbance import failing
 from tests.packaging.source import PROJECT
 
 DOCUMENT = (PROJECT / "docs" / "security-events.md").read_text("utf-8")

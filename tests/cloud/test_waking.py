@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import pytest
 
+from lab.fleet.account import THING, Account
+from lab.fleet.disturbance import failing, quiet
 from rotation_cloud import documents, grace
 from rotation_cloud.documents import Document
 from rotation_cloud.grace import Outcome
-from tests.cloud.account import THING, Account
 from tests.cloud.device import Device, ended_event, issued_id
-from tests.cloud.disturbance import failing, quiet
 
 
 @pytest.fixture

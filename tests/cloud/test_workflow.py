@@ -8,10 +8,10 @@ from typing import Any
 
 import pytest
 
+from lab.fleet.account import BASE, RUNNING, THING
 from rotation_cloud.documents import INVENTORY, Document
 from rotation_cloud.ports import NotFound
 from rotation_cloud.workflow import Cause
-from tests.cloud.account import BASE, RUNNING, THING
 from tests.cloud.device import ended_event
 from tests.cloud.machine import DAY, HOUR, Machine
 

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import pytest
 
+from lab.fleet.account import THING
+from lab.fleet.disturbance import failing, quiet
 from rotation_cloud.ports import AwsError
 from rotation_cloud.records import State
 from rotation_cloud.security_events import Activity
-from tests.cloud.account import THING
 from tests.cloud.device import ended_event
-from tests.cloud.disturbance import failing, quiet
 from tests.cloud.machine import DAY, HOUR, Machine
 
 

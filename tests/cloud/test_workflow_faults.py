@@ -7,9 +7,9 @@ from collections import Counter
 
 import pytest
 
+from lab.fleet.account import THING
+from lab.fleet.disturbance import Hook, quiet
 from rotation_cloud.ports import AwsError, Throttled
-from tests.cloud.account import THING
-from tests.cloud.disturbance import Hook, quiet
 from tests.cloud.machine import DAY, HOUR, Machine
 
 CALLS = (

@@ -73,6 +73,7 @@ class FakeCloud:
         self.refusals: dict[str, list[RejectionCode]] = {}
         self.finished: set[str] = set()
         self._told: str | None = None
+        self._keys = 0
 
     def add(self, job_id: str, operation: str = ROTATE) -> None:
         """An operator makes a job."""
@@ -90,6 +91,26 @@ class FakeCloud:
     def is_active(self, certificate: str | None) -> bool:
         """Whether AWS IoT lets the certificate in."""
         return certificate is not None and self.certificates[certificate].active
+
+    # -- what a device's certificates are worth (lab/fleet/store.py) -------------------------
+
+    def new_key(self) -> tuple[str, str]:
+        self._keys += 1
+        return f"key-{self._keys}", f"CSR key-{self._keys}"
+
+    def certificate_in(self, pem: str) -> str | None:
+        return pem.removeprefix("PEM ") if pem.startswith("PEM ") else None
+
+    def is_for(self, certificate: str, key: str) -> bool:
+        return self.certificates[certificate].key == key
+
+    def is_answer_to(self, certificate: str, csr: str) -> bool:
+        return self.is_for(certificate, csr.removeprefix("CSR "))
+
+    def tried(self, certificate: str) -> str:
+        return "accepted" if self.is_active(certificate) else "refused"
+
+    # -- what it has come to --------------------------------------------------------------
 
     def committed(self) -> set[str]:
         """The certificates that a device has been seen to use."""

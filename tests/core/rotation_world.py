@@ -21,9 +21,9 @@ from certkeeper.core.events import Event, Moment, Tick
 from certkeeper.core.journal import Journal, Phase
 from certkeeper.core.settings import Settings
 from certkeeper.core.signals import Signal
+from lab.fleet.store import Pair, SimulatedStore, failed
 from rotation_protocol.reasons import FailureReason
 from tests.core.rotation_cloud import THING, FakeCloud
-from tests.core.rotation_device import FakeDevice, failed
 from tests.core.rotation_process import Process, Surroundings
 
 START = datetime(2026, 11, 22, tzinfo=UTC)
@@ -82,7 +82,9 @@ class World:
         self._number = 0
         self._awaited = 0
         self.cloud = FakeCloud(self._to_device, lambda act: self.after(0.5, act))
-        self.device = FakeDevice(self.plan.runtime, self.cloud, self.point, lambda: self.time)
+        self.device = SimulatedStore(
+            self.plan.runtime, Pair("key-0", "cert-0"), self.cloud, self.point, lambda: self.time
+        )
         self.device.restart = self._restart
         self.device.break_connection = self._connect_anew
         self.process: Process | None = None

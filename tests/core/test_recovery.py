@@ -239,3 +239,18 @@ def test_rollback_that_cannot_be_saved_at_a_start_waits() -> None:
 
 def found_bytes() -> bytes:
     return journal.encode(JOURNAL)
+
+
+@pytest.mark.parametrize(
+    "results",
+    [
+        (ProbeResult("b", "accepted"),),
+        (ProbeResult("b", "refused"), ProbeResult("a", "accepted")),
+    ],
+    ids=["of-the-trial", "of-both"],
+)
+def test_trial_that_ends_after_its_rotation_is_nothing(results: tuple[ProbeResult, ...]) -> None:
+    """A job may be cancelled while the child still tries a pair: what comes of that is late."""
+    idle, _ = begun(store(journal.encode(Journal()), current="a"))
+    after, asked = step(idle, events.Probed(results), CONTEXT)
+    assert (after, [each for each in asked if not isinstance(each, Log)]) == (idle, [])

@@ -158,8 +158,13 @@ def stay(rotation: Rotation, event: Event, context: Context) -> Step:
 
 
 def without_journal(rotation: Rotation, event: Event, context: Context) -> Step:
-    """The journal is gone: the pair in use is left only if it is dead and the other is not."""
+    """The journal is gone: the pair in use is left only if it is dead and the other is not.
+
+    With a journal, it is the late answer to a rotation that has ended meanwhile.
+    """
     probed = only(event, events.Probed)
+    if not rotation.lost:
+        return rotation, ()
     in_use, spare = probed.results
     lines = tuple(rotation_lines.probe_line(result) for result in probed.results)
     if in_use.verdict == "refused" and spare.verdict == "accepted":

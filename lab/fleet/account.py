@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterator, Mapping, Sequence, Set
+from collections.abc import Callable, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from lab.fleet.disturbance import Hook, Watched, quiet
+from rotation_cloud import ports
 from rotation_cloud.create import public_key_of
 from rotation_cloud.documents import Document
 from rotation_cloud.ports import (
@@ -28,10 +30,10 @@ from rotation_cloud.records import Record
 from rotation_cloud.security_events import SecurityEvent
 from rotation_protocol import topics
 from rotation_protocol.jobs import ROTATE
-from tests.cloud.disturbance import Hook, Watched, quiet
 
 THING = "press-7"
-BASE = "arn:aws:iot:eu-west-1:123456789012"
+REGION, ACCOUNT_ID = "eu-west-1", "123456789012"
+BASE = f"arn:aws:iot:{REGION}:{ACCOUNT_ID}"
 EXCLUSIVE, SHARED = "EXCLUSIVE_THING", "NON_EXCLUSIVE_THING"
 RUNNING = Execution("IN_PROGRESS", ended=False, operation=ROTATE, identity="1@100")
 
@@ -52,16 +54,20 @@ class Certificate:
 
 
 class Registry:
-    """ports.Registry; a detached thing holds for ``lag`` more tries of DeleteCertificate."""
+    """ports.Registry; a detached thing holds a certificate for ``lag`` more seconds.
 
-    def __init__(self, clock: Clock) -> None:
+    ``deactivated`` hears of each certificate that opens nothing any more.
+    """
+
+    def __init__(self, clock: ports.Clock) -> None:
         self.certificates: dict[str, Certificate] = {}
         self.known = {THING}
-        self.lag = 0
+        self.lag = 0.0
+        self.deactivated: Callable[[str], None] = lambda _arn: None
         self.deleted_things: set[str] = set()
         self._clock = clock
         self._made = 0
-        self._holds: dict[str, int] = {}
+        self._held_until: dict[str, float] = {}
 
     def registered(self, arn: str) -> Registered:
         certificate = self.get(arn)
@@ -74,13 +80,17 @@ class Registry:
         attachment: str = SHARED,
         policies: Sequence[str] = ("core",),
         thing: str = THING,
+        *,
+        key: str = "",
     ) -> str:
         """An ACTIVE certificate of the thing, as an operator makes it; its id."""
         certificate_id = hashlib.sha256(name.encode()).hexdigest()
         arn = f"{BASE}:cert/{certificate_id}"
         self.certificates[arn] = Certificate(
-            arn, policies=set(policies), things={thing: attachment}
+            arn, key, policies=set(policies), created=self._clock.now()
         )
+        self.known.add(thing)
+        self.attach_thing(arn, thing, attachment)
         return certificate_id
 
     def register(self, key: str) -> str:
@@ -141,19 +151,20 @@ class Registry:
         if thing not in certificate.things:
             raise NotFound(thing)
         del certificate.things[thing]
-        self._holds[arn] = self.lag
+        self._held_until[arn] = self._clock.now() + self.lag
 
     def deactivate(self, arn: str) -> None:
         self.get(arn).is_active = False
+        self.deactivated(arn)
 
     def delete(self, arn: str) -> None:
         certificate = self.get(arn)
-        if self._holds.get(arn, 0):
-            self._holds[arn] -= 1
+        if self._clock.now() < self._held_until.get(arn, 0.0):
             raise InUse(arn)
         if certificate.is_active or certificate.things or certificate.policies:
             raise InUse(arn)
         del self.certificates[arn]
+        self._held_until.pop(arn, None)
 
     def get(self, arn: str) -> Certificate:
         if arn not in self.certificates:

@@ -1,20 +1,21 @@
 """A device as a rotation finds it: its store on the disk, and the child that works on it.
 
 What is on the disk survives everything; the dead-man's timer is systemd's, so that a power
-cut ends it. ``point`` is called wherever a process or a device may die.
+cut ends it. ``point`` is called wherever a process or a device may die. Keys and certificates
+are names here; what they are worth, ``Authority`` knows.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from typing import Protocol
 
 from certkeeper.core import effects, events
 from certkeeper.core.effects import RotatorStep
 from certkeeper.core.events import Event, ProbeResult
 from certkeeper.core.store import SLOTS, Slot, Store, other
 from rotation_protocol.reasons import FailureReason
-from tests.core.rotation_cloud import FakeCloud
 
 FOLDER = "/greengrass/v2/certkeeper"
 
@@ -36,18 +37,42 @@ class Timer:
     new: str
 
 
-class FakeDevice:
+class Authority(Protocol):
+    """Whoever makes this device's keys and certificates, and knows what they are worth."""
+
+    def new_key(self) -> tuple[str, str]:
+        """A new key, and a CSR for it."""
+
+    def certificate_in(self, pem: str) -> str | None:
+        """The certificate that the cloud sent; None for garbage."""
+
+    def is_for(self, certificate: str, key: str) -> bool:
+        """Whether the certificate is the key's."""
+
+    def is_answer_to(self, certificate: str, csr: str) -> bool:
+        """Whether the certificate is for the key of the CSR."""
+
+    def tried(self, certificate: str) -> str:
+        """What a probe with it finds: accepted, refused or unclear (edge/probe.py)."""
+
+
+class SimulatedStore:
     """The disk and the child. ``restart`` makes the nucleus restart, ``break_connection`` has it
     connect anew."""
 
     def __init__(
-        self, runtime: str, cloud: FakeCloud, point: Callable[[str], None], now: Callable[[], float]
+        self,
+        runtime: str,
+        first: Pair,
+        authority: Authority,
+        point: Callable[[str], None],
+        now: Callable[[], float],
     ) -> None:
         self.runtime = runtime
-        self.cloud = cloud
+        self.authority = authority
         self.point = point
         self.now = now
-        self.slots = {"a": Pair("key-0", "cert-0"), "b": Pair()}
+        self.slots = {"a": first, "b": Pair()}
         self.current = "a"
         self.adopted = False
         self.journal: bytes | None = None
@@ -57,7 +82,6 @@ class FakeDevice:
         self.cuts_connections = True
         self.restart: Callable[[], None] = lambda: None
         self.break_connection: Callable[[], None] = lambda: None
-        self._keys = 0
 
     @property
     def in_use(self) -> str | None:
@@ -69,7 +93,7 @@ class FakeDevice:
         pair = self.slots[slot]
         if pair.key is None or pair.certificate is None:
             return False
-        return self.cloud.certificates[pair.certificate].key == pair.key
+        return self.authority.is_for(pair.certificate, pair.key)
 
     def strike(self) -> None:
         """The dead-man's script runs."""
@@ -149,16 +173,15 @@ class FakeDevice:
         old, new = self.current, other(self.current)
         self.slots[new] = Pair()
         self.point("wiped")
-        self._keys += 1
-        key = f"key-{self._keys}"
+        key, csr = self.authority.new_key()
         self.slots[new] = Pair(key)
-        return events.Prepared(old, new, f"CSR {key}", self.slots[old].certificate or "", "EC")
+        return events.Prepared(old, new, csr, self.slots[old].certificate or "", "EC")
 
     def _stage(self, step: effects.Stage) -> Event:
-        if not step.certificate_pem.startswith("PEM "):
+        certificate = self.authority.certificate_in(step.certificate_pem)
+        if certificate is None:
             return failed("Stage", FailureReason.CERTIFICATE_GARBAGE)
-        certificate = step.certificate_pem.removeprefix("PEM ")
-        if f"CSR {self.cloud.certificates[certificate].key}" != step.csr:
+        if not self.authority.is_answer_to(certificate, step.csr):
             return failed("Stage", FailureReason.CERTIFICATE_OTHER_KEY)
         self.slots[step.slot] = replace(self.slots[step.slot], certificate=certificate)
         if not self.is_whole(step.slot):
@@ -168,12 +191,12 @@ class FakeDevice:
     def _probe(self, slot: str) -> ProbeResult:
         if not self.network:
             return ProbeResult(slot, "unreachable", "no route")
-        if not self.is_whole(slot):
+        certificate = self.slots[slot].certificate
+        if certificate is None or not self.is_whole(slot):
             return ProbeResult(slot, "unclear", "there is no pair")
-        active = self.cloud.is_active(self.slots[slot].certificate)
-        return ProbeResult(slot, "accepted" if active else "refused")
+        return ProbeResult(slot, self.authority.tried(certificate))
 
 
 def failed(step: str, reason: FailureReason) -> events.StepFailed:
     """A step that could not be done."""
-    return events.StepFailed(step, reason, "as the test has it")
+    return events.StepFailed(step, reason, "simulated")
