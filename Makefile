@@ -42,8 +42,8 @@ lint-cloud: $(VENV)/dev $(VENV)/tools/sam/ready $(VENV)/tools/scan/ready ## the 
 	$(VENV)/tools/scan/bin/checkov --config-file cloud/.checkov.yaml --file cloud/template.yaml
 	CERTKEEPER_SAM=$(CURDIR)/$(VENV)/tools/sam/bin/sam CERTKEEPER_SCAN=$(CURDIR)/$(VENV)/tools/scan/bin/python $(BIN)/python -m pytest tests/sam -n 0
 
-crash: $(VENV)/lab ## kill the component before every call of a rotation, boot, and look (SAMPLE=60: only so many)
-	$(BIN)/python -m lab crash $(if $(SAMPLE),--sample $(SAMPLE))
+crash: $(VENV)/lab ## kill the component before every call of a rotation, boot, and look (SAMPLE=60: only so many; PART=2/8: the second of eight parts)
+	$(BIN)/python -m lab crash $(if $(SAMPLE),--sample $(SAMPLE)) $(if $(PART),--part $(PART))
 
 years: $(VENV)/lab ## a small fleet lives ten years of mishaps in simulated time (SEED=2: another fate)
 	$(BIN)/python -m lab years $(if $(SEED),--seed $(SEED))

@@ -8,6 +8,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from lab.crash.sweep import Part
 from lab.nucleus.recipe import Runtime
 
 
@@ -50,6 +51,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     one.add_argument("--runtime", choices=("classic", "lite", "both"), default="both")
     crash = commands.add_parser("crash", help="kill the component before each call of a rotation")
     crash.add_argument("--sample", type=int, metavar="N", help="only so many, evenly by kind")
+    crash.add_argument(
+        "--part", type=_part, default="1/1", metavar="K/N", help="the K-th of N parts, such as 2/8"
+    )
     crash.add_argument("--workers", type=int, default=4, metavar="N", help="default: 4")
     fleet = commands.add_parser("fleet", help="play a scenario of many devices in simulated time")
     fleet.add_argument("name", nargs="?", help="such as due-in-one-night")
@@ -80,7 +84,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if options.command == "crash":
         from lab.crash import rotation
 
-        return rotation.main(options.sample, options.workers)
+        return rotation.main(options.sample, options.part, options.workers)
     runtimes: tuple[Runtime, ...] = ("classic", "lite")
     runtimes = tuple(kind for kind in runtimes if options.runtime in (kind, "both"))
     if options.command == "scenario":
@@ -101,6 +105,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     from lab import demo as showing
 
     return showing.run(runtimes, options.build)
+
+
+def _part(text: str) -> Part:
+    try:
+        return Part.parse(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
 
 
 if __name__ == "__main__":

@@ -83,6 +83,7 @@ class Account:
     def __init__(self, timeline: Timeline) -> None:
         self._timeline = timeline
         self._closing = ExitStack()
+        self._session: boto3.Session | None = None
         self._clients: dict[str, Any] = {}
         self._clients_lock = threading.Lock()
         self.endpoint_url = ""
@@ -138,12 +139,13 @@ class Account:
             if not self.endpoint_url:
                 raise RuntimeError("this Account is not open: use it in a with statement")
             if service_name not in self._clients:
-                self._clients[service_name] = boto3.Session(
+                self._session = self._session or boto3.Session(
                     botocore_session=new_session(),
                     aws_access_key_id=ACCESS_KEY_ID,
                     aws_secret_access_key=SECRET_ACCESS_KEY,
                     region_name=self.region,
-                ).client(
+                )
+                self._clients[service_name] = self._session.client(
                     service_name,  # type: ignore[call-overload]  # the stubs list known names only
                     endpoint_url=self.endpoint_url,
                     config=Config(proxies={}),

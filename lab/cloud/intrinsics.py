@@ -13,6 +13,8 @@ from typing import Any
 
 import yaml
 
+from lab.yaml_loader import SafeLoader
+
 _NO_VALUE = object()  # AWS::NoValue: the property is not there
 
 
@@ -20,8 +22,8 @@ class TemplateError(ValueError):
     """The template says something that is not understood here; names what."""
 
 
-class _Loader(yaml.SafeLoader):
-    """SafeLoader that takes !Tags for functions."""
+class _Loader(SafeLoader):
+    """A safe loader that takes !Tags for functions."""
 
 
 def _tagged(loader: _Loader, suffix: str, node: yaml.Node) -> dict[str, Any]:

@@ -18,7 +18,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from lab.crash.points import Point, read_points
-from lab.crash.sweep import Outcome, Report, Verdict, sample, sweep
+from lab.crash.sweep import Outcome, Part, Report, Verdict, sample, sweep, workers
 from lab.crash.tracer import KILLED, command_line
 from lab.lab import Lab
 from lab.nucleus.core_device import PROJECT
@@ -178,10 +178,10 @@ def _refuse_the_commit(lab: Lab) -> Callable[[str, bytes], list[tuple[str, bytes
     return refuse
 
 
-def count(run: Run, folder: Path) -> list[Point]:
+def count(run: Run) -> list[Point]:
     """The points of a run that nobody disturbs."""
-    record = folder / "points"
-    with Lab() as lab:
+    with tempfile.TemporaryDirectory(prefix="cklab-") as folder, Lab() as lab:
+        record = Path(folder) / "points"
         stage = _stage(lab, run, None, record)
         stage.device.start()
         stage.wait_until_listening()
@@ -190,20 +190,22 @@ def count(run: Run, folder: Path) -> list[Point]:
         stage.wait_for_idle()
         stage.verdict(rotated=not run.refused, job=job, told=len(stage.notifications()))
         stage.device.stop()
-    return read_points(record)
+        return read_points(record)
 
 
-def main(size: int | None, workers: int) -> int:
+def main(size: int | None, part: Part, processes: int) -> int:
     """Count, sweep and print; the exit code: 0 if nothing is stuck or bricked."""
     report = Report()
-    for number, run in enumerate(RUNS):
-        with tempfile.TemporaryDirectory(prefix="cklab-") as folder:
-            points = count(run, Path(folder))
-        chosen = points if size is None else sample(points, _share(size, number))
-        print(f"\n== {run.name}: {len(points)} points, {len(chosen)} tried", flush=True)
-        found = sweep(Trial(run), chosen, workers=workers, say=lambda line: print(line, flush=True))
-        print(f"\n{found.table()}", flush=True)
-        report.tried.extend(found.tried)
+    with workers(processes) as pool:
+        print(f"counting the points of {len(RUNS)} runs ...", flush=True)
+        counted = list(pool.map(count, RUNS))
+        for number, (run, points) in enumerate(zip(RUNS, counted, strict=True)):
+            asked = points if size is None else sample(points, _share(size, number))
+            chosen = part.choose(asked)
+            print(f"\n== {run.name}: {len(points)} points, {len(chosen)} tried", flush=True)
+            found = sweep(Trial(run), chosen, pool, say=lambda line: print(line, flush=True))
+            print(f"\n{found.table()}", flush=True)
+            report.tried.extend(found.tried)
     print(f"\n== in all\n\n{report.table()}")
     for tried in report.bad:
         print(tried)

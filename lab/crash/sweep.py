@@ -10,9 +10,10 @@ from __future__ import annotations
 import multiprocessing
 import re
 from collections import Counter
-from collections.abc import Callable, Sequence
-from concurrent.futures import Future, ProcessPoolExecutor, as_completed
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Executor, Future, ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from enum import Enum
 from typing import Protocol, TypeVar
@@ -130,29 +131,57 @@ def sample(points: Sequence[Point], size: int) -> list[Point]:
     return sorted(chosen, key=lambda point: point.index)
 
 
+@dataclass(frozen=True)
+class Part:
+    """Every so many-th point, from this one on: a long sweep can be done in parts."""
+
+    number: int = 1
+    of: int = 1
+
+    @classmethod
+    def parse(cls, text: str) -> Part:
+        """``2/8`` is the second of eight. Raises ValueError, which says so."""
+        match = re.fullmatch(r"(\d+)/(\d+)", text)
+        part = cls(*map(int, match.groups())) if match else None
+        if part is None or not 1 <= part.number <= part.of:
+            raise ValueError(f"{text} is no part: 2/8 is the second of eight")
+        return part
+
+    def choose(self, points: Sequence[Point]) -> Sequence[Point]:
+        """The points of this part."""
+        return points[self.number - 1 :: self.of]
+
+
+@contextmanager
+def workers(count: int) -> Iterator[Executor]:
+    """So many processes for trials; what none of them has begun at the end is not done.
+
+    Spawned, not forked: a trial starts threads.
+    """
+    context = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(count, mp_context=context) as pool:
+        try:
+            yield pool
+        finally:
+            pool.shutdown(cancel_futures=True)
+
+
 def sweep(
     trial: Trial,
     points: Sequence[Point],
-    *,
-    workers: int = 4,
+    pool: Executor,
     say: Callable[[str], None] = print,
 ) -> Report:
-    """Try each point, in so many worker processes, and say how it goes, line by line.
+    """Try each point in the pool, and say how it goes, line by line.
 
-    Workers are spawned, not forked: a trial starts threads. Raises BrokenProcessPool if one
-    of them dies.
+    Raises BrokenProcessPool if one of its processes dies.
     """
     report = Report()
-    context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(workers, mp_context=context) as pool:
-        running = {pool.submit(trial, point.index): point for point in points}
-        try:
-            for future in as_completed(running):
-                tried = Tried(running[future], _verdict(future))
-                report.tried.append(tried)
-                say(f"{len(report.tried)}/{len(points)} {tried}")
-        finally:
-            pool.shutdown(cancel_futures=True)
+    running = {pool.submit(trial, point.index): point for point in points}
+    for future in as_completed(running):
+        tried = Tried(running[future], _verdict(future))
+        report.tried.append(tried)
+        say(f"{len(report.tried)}/{len(points)} {tried}")
     return report
 
 

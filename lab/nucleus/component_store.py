@@ -11,12 +11,13 @@ the folders of a build are those of the GDK CLI.
 
 from __future__ import annotations
 
+import functools
 import shutil
 import zipfile
 from pathlib import Path
 
 import certkeeper
-from component_build.build import build, write
+from component_build.build import Build, build, write
 from component_build.project import load
 from lab.nucleus.recipe import Recipe
 from lab.nucleus.root_layout import RootLayout
@@ -26,8 +27,14 @@ _PROJECT = Path(__file__).resolve().parents[2]
 
 def built(folder: Path) -> Path:
     """Build the component of the project as it stands, without wheels, into ``folder``."""
-    write(build(load(_PROJECT), version=certkeeper.__version__), folder)
+    write(_of_this_project(), folder)
     return folder
+
+
+@functools.cache
+def _of_this_project() -> Build:
+    """Once for each process: the project does not change under a lab that is up."""
+    return build(load(_PROJECT), version=certkeeper.__version__)
 
 
 def recipe_path(folder: Path) -> Path:

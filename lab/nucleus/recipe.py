@@ -22,6 +22,8 @@ from typing import Any, Literal, NoReturn
 
 import yaml
 
+from lab.yaml_loader import SafeLoader
+
 Runtime = Literal["classic", "lite"]
 
 # Lite reads the recipe into a buffer of this many bytes.
@@ -90,7 +92,7 @@ def load_recipe(
     if runtime == "lite" and len(content) > LITE_RECIPE_LIMIT:
         _refuse(path.name, f"{len(content)} bytes; nucleus lite reads at most {LITE_RECIPE_LIMIT}")
     try:
-        document = yaml.safe_load(content)
+        document = yaml.load(content, Loader=SafeLoader)  # noqa: S506  # a safe one
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise RecipeError(f"{path.name}: not YAML: {error}") from error
     recipe = _mapping(document, path.name)

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from lab.crash.points import Point
-from lab.crash.sweep import Outcome, Report, Tried, Verdict, sample, sweep
+from lab.crash.sweep import Outcome, Part, Report, Tried, Verdict, sample, sweep, workers
 from lab.crash.tracer import KILLED
 from tests.crash.traced import Stage
 
@@ -57,7 +57,8 @@ def test_a_careless_program_is_found_out(tmp_path: Path) -> None:
     """The one point at which its file is empty is named."""
     progress: list[str] = []
     points = [point(number) for number in range(1, 5)]
-    report = sweep(Careless(tmp_path), points, say=progress.append)
+    with workers(2) as pool:
+        report = sweep(Careless(tmp_path), points, pool, say=progress.append)
     assert len(progress) == 4
     heads, _, figures = report.table().splitlines()
     assert [cell.strip() for cell in heads.split("|")[1:-1]] == [
@@ -73,7 +74,8 @@ def test_a_careless_program_is_found_out(tmp_path: Path) -> None:
 def test_trials_run_in_other_processes_and_may_fail() -> None:
     """A trial that raises gives no verdict, which is bad, and the others go on."""
     said: list[str] = []
-    report = sweep(faulty, [point(1), point(2), point(3)], say=said.append)
+    with workers(2) as pool:
+        report = sweep(faulty, [point(1), point(2), point(3)], pool, say=said.append)
     assert len(said) == 3
     verdicts = [one.verdict for one in report.bad]
     assert [verdict.outcome for verdict in verdicts] == [
@@ -116,3 +118,19 @@ def test_numbers_in_names_do_not_make_kinds() -> None:
     """Ports and process numbers are of one run only."""
     points = [point(index, "connect", f"socket 127.0.0.1:{index}") for index in range(1, 9)]
     assert [chosen.index for chosen in sample([*points, point(9)], 2)] == [1, 9]
+
+
+def test_parts_are_the_whole() -> None:
+    """Each point is in one part, and in no other."""
+    points = [point(number) for number in range(1, 12)]
+    parts = [Part.parse(f"{number}/4").choose(points) for number in range(1, 5)]
+    assert sorted(one.index for part in parts for one in part) == list(range(1, 12))
+    assert {len(part) for part in parts} == {2, 3}
+    assert Part().choose(points) == points
+
+
+@pytest.mark.parametrize("text", ["", "3", "0/4", "5/4", "1/0", "a/b", "1/2/3", "-1/4"])
+def test_what_is_no_part(text: str) -> None:
+    """The error says what one looks like."""
+    with pytest.raises(ValueError, match="2/8 is the second of eight"):
+        Part.parse(text)
