@@ -9,9 +9,9 @@ from typing import Any
 
 from certkeeper.core import effects, events, journal
 from certkeeper.core.certificate import Inventory
-from certkeeper.core.events import Moment
 from certkeeper.core.journal import Journal
 from certkeeper.core.link import JOB_SUBSCRIPTIONS
+from certkeeper.core.moment import Moment
 from certkeeper.core.record import Message, Record
 from certkeeper.core.settings import Settings
 from certkeeper.core.store import Slot, Store, other

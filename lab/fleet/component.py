@@ -17,9 +17,10 @@ from certkeeper import ports
 from certkeeper.core import effects, events, journal, monitor
 from certkeeper.core.certificate import Inventory, PairState, Reading, Role
 from certkeeper.core.effects import RotatorStep
-from certkeeper.core.events import Event, Moment, Tick
+from certkeeper.core.events import Event, Tick
 from certkeeper.core.journal import Journal
 from certkeeper.core.link import Link
+from certkeeper.core.moment import Moment
 from certkeeper.core.record import Record
 from certkeeper.core.settings import Settings
 from certkeeper.daemon import Daemon, Inbox, World

@@ -16,8 +16,9 @@ from typing import Callable, Union
 from certkeeper import ports
 from certkeeper.core import effects, link, monitor, policy, recovery, rotation
 from certkeeper.core.effects import Effect
-from certkeeper.core.events import Event, JournalNotSaved, Moment, Surveyed, SurveyFailed, Tick
+from certkeeper.core.events import Event, JournalNotSaved, Surveyed, SurveyFailed, Tick
 from certkeeper.core.link import Link
+from certkeeper.core.moment import Moment
 from certkeeper.core.monitor import Monitor, Rules
 from certkeeper.core.policy import Policy, Terms
 from certkeeper.core.rotation_state import Context, Rotation

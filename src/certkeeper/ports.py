@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING, Any, Callable, Protocol
 
 if TYPE_CHECKING:  # a child that needs a StoreError is not to wait for all of core
     from certkeeper.core.effects import RotatorStep
-    from certkeeper.core.events import Event, Moment
+    from certkeeper.core.events import Event
     from certkeeper.core.journal import Journal
+    from certkeeper.core.moment import Moment
     from certkeeper.core.record import Message, Record
     from certkeeper.core.settings import Settings
     from rotation_protocol.messages import Alert

@@ -14,12 +14,12 @@ from certkeeper.core.effects import Effect
 from certkeeper.core.events import (
     Event,
     JournalNotSaved,
-    Moment,
     Surveyed,
     SurveyFailed,
     UpdateAnnounced,
 )
 from certkeeper.core.journal import Journal, Phase
+from certkeeper.core.moment import Moment
 from certkeeper.core.rotation import TABLE
 from certkeeper.core.rotation_state import Context, Rotation
 from certkeeper.core.settings import Settings

@@ -17,8 +17,9 @@ from datetime import UTC, datetime, timedelta
 
 from certkeeper.core import effects, events, inbound, journal
 from certkeeper.core.effects import Effect
-from certkeeper.core.events import Event, Moment, Tick
+from certkeeper.core.events import Event, Tick
 from certkeeper.core.journal import Journal, Phase
+from certkeeper.core.moment import Moment
 from certkeeper.core.settings import Settings
 from certkeeper.core.signals import Signal
 from lab.fleet.store import Pair, SimulatedStore, failed

@@ -6,8 +6,9 @@ import pytest
 
 from certkeeper.core import effects, events
 from certkeeper.core.effects import Effect
-from certkeeper.core.events import Event, Moment, Tick
+from certkeeper.core.events import Event, Tick
 from certkeeper.core.link import CONNECT_TIMEOUT, STEADY_SECONDS, Link, step
+from certkeeper.core.moment import Moment
 from certkeeper.core.record import Message
 from rotation_protocol.reasons import CheckStatus
 from tests.core.world import NOW

@@ -15,8 +15,9 @@ from certkeeper.core import alerting, effects, events, link, monitor, record
 from certkeeper.core.certificate import Inventory
 from certkeeper.core.clock_trust import clock_distrust
 from certkeeper.core.effects import Effect
-from certkeeper.core.events import Event, Moment, Tick
+from certkeeper.core.events import Event, Tick
 from certkeeper.core.link import Link
+from certkeeper.core.moment import Moment
 from certkeeper.core.outbox import ANSWER_TIMEOUT
 from certkeeper.core.record import Message, Record
 from certkeeper.core.settings import Settings

@@ -11,7 +11,7 @@ import pytest
 from certkeeper.core import effects, events, policy
 from certkeeper.core.certificate import Inventory, PairState
 from certkeeper.core.effects import Effect
-from certkeeper.core.events import Moment
+from certkeeper.core.moment import Moment
 from certkeeper.core.policy import Policy, Terms
 from certkeeper.core.settings import Settings
 from certkeeper.core.value_reader import RotateWindow

@@ -10,8 +10,9 @@ import pytest
 from certkeeper.core import effects, events, journal, recovery
 from certkeeper.core.asking import MAX_STARTS, PAUSE
 from certkeeper.core.effects import Effect, Log
-from certkeeper.core.events import Moment, ProbeResult
+from certkeeper.core.events import ProbeResult
 from certkeeper.core.journal import Journal, Phase
+from certkeeper.core.moment import Moment
 from certkeeper.core.rotation import must_be_saved, step
 from certkeeper.core.rotation_state import Context, Rotation
 from certkeeper.core.settings import Settings

@@ -11,8 +11,9 @@ import pytest
 from certkeeper.core import effects, events, rotation
 from certkeeper.core.asking import at_entry
 from certkeeper.core.effects import Effect
-from certkeeper.core.events import Event, Moment, Tick
+from certkeeper.core.events import Event, Tick
 from certkeeper.core.journal import Journal, Phase
+from certkeeper.core.moment import Moment
 from certkeeper.core.rotation_state import Context, Rotation
 from certkeeper.core.settings import Settings
 from certkeeper.core.signals import Signal

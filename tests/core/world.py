@@ -15,7 +15,8 @@ from datetime import UTC, datetime, timedelta
 from certkeeper.core import effects, events, monitor, record
 from certkeeper.core.certificate import CertificateFacts, Inventory, PairState, Reading, Role
 from certkeeper.core.effects import Effect
-from certkeeper.core.events import Event, Moment, Tick
+from certkeeper.core.events import Event, Tick
+from certkeeper.core.moment import Moment
 from certkeeper.core.monitor import HEALTH_KEY, Rules
 from certkeeper.core.record import Message, Record
 from certkeeper.core.settings import Settings

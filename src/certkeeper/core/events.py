@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import datetime
 from typing import Any, Union
 
 from certkeeper.core.certificate import Inventory
@@ -15,15 +14,6 @@ from rotation_protocol.jobs import JobRejected, NextJob, UpdateAccepted
 from rotation_protocol.messages import Alert
 from rotation_protocol.reasons import FailureReason
 from rotation_protocol.rotation import Committed, Issued, Rejected
-
-
-@dataclass(frozen=True)
-class Moment:
-    """When something happens: the wall clock (aware, UTC), which may jump, and the monotonic
-    clock (seconds), which may not."""
-
-    wall: datetime
-    monotonic: float
 
 
 @dataclass(frozen=True)

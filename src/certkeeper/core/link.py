@@ -12,7 +12,8 @@ from datetime import timedelta
 from certkeeper.core import effects, events
 from certkeeper.core.backoff import Backoff
 from certkeeper.core.effects import Effect, Log
-from certkeeper.core.events import Event, Moment
+from certkeeper.core.events import Event
+from certkeeper.core.moment import Moment
 from rotation_protocol.messages import ReadinessCheck
 from rotation_protocol.reasons import CheckStatus, ReadinessCheckName
 

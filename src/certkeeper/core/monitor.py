@@ -25,8 +25,9 @@ from certkeeper.core.certificate import Inventory
 from certkeeper.core.check_lines import alert_line, certificate_line
 from certkeeper.core.clock_trust import clock_distrust, newest_after
 from certkeeper.core.effects import Effect, Log
-from certkeeper.core.events import Event, Moment
+from certkeeper.core.events import Event
 from certkeeper.core.health import clock_check, configuration_check, health_of
+from certkeeper.core.moment import Moment
 from certkeeper.core.outbox import Outbox
 from certkeeper.core.record import Message, Record
 from certkeeper.core.settings import Settings

@@ -17,7 +17,8 @@ from certkeeper.core.certificate import Inventory, PairState
 from certkeeper.core.clock_trust import clock_distrust
 from certkeeper.core.deadline import DAY, deadline_of, whole_days
 from certkeeper.core.effects import Effect, Log
-from certkeeper.core.events import Event, Moment
+from certkeeper.core.events import Event
+from certkeeper.core.moment import Moment
 from certkeeper.core.settings import Settings
 from certkeeper.core.value_reader import RotateWindow
 from rotation_protocol import rotation, topics

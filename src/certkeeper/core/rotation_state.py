@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from certkeeper.core.effects import Effect
-from certkeeper.core.events import Moment
 from certkeeper.core.journal import Journal, Phase
+from certkeeper.core.moment import Moment
 from certkeeper.core.settings import Settings
 from certkeeper.core.store import Store
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from datetime import datetime, timedelta, timezone
 
-from certkeeper.core.events import Moment
+from certkeeper.core.moment import Moment
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
 #: adjtimex(2): the state that says "not synchronized to a reference".
