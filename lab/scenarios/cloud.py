@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from lab.scenarios.scenario import require, scenario
@@ -229,15 +230,36 @@ def events_redelivered(stage: Stage) -> None:
     stage.verdict(rotated=True, job=second)
 
 
-@scenario(CLOUD)
+@scenario(CLOUD, device={"not_before": datetime.now(UTC) - timedelta(days=330)})
 def asked_by_policy(stage: Stage) -> None:
-    """Nobody makes a job: the certificate is old enough, so the device asks for one."""
+    """Nobody makes a job: the certificate is old enough, so the device asks for one, once."""
     stage.start()
     stage.wait_for_line("checked ")
-    stage.device.deploy({"maxAgeDays": 1, "rotateBeforeDays": 45})
+    stage.device.deploy({"maxAgeDays": 365})
     stage.wait_for_line("rotation-requested ", timeout=60)
     ended = stage.timeline.wait_for("succeeded", source="jobs", timeout=60)
+    mark = stage.timeline.mark()
+    stage.device.restart_component()
+    stage.wait_for_line("checked ", after=mark)
     stage.verdict(rotated=True, job=str(ended.details["job"]))
+    asked = stage.lines("rotation-requested ")
+    require(len(asked) == 1, f"it has asked {len(asked)} times")
+
+
+@scenario(CLOUD)
+def ages_by_the_day(stage: Stage) -> None:
+    """Certificates are to live a day: one just issued is not replaced, whatever the device's clock
+    says."""
+    stage.device.move_clock(timedelta(0))
+    stage.start()
+    stage.wait_for_line("checked ")
+    stage.device.deploy({"maxAgeDays": 1})
+    stage.device.move_clock(timedelta(hours=18))
+    ended = stage.timeline.wait_for("succeeded", source="jobs", timeout=120)
+    stage.verdict(rotated=True, job=str(ended.details["job"]))
+    require(len(stage.lines("rotation-requested ")) > 1, "it has asked once only")
+    made = stage.backend.aws_calls["iot", "CreateCertificateFromCsr"]
+    require(made == 1, f"{made} certificates were made")
 
 
 @scenario(CLOUD)

@@ -36,7 +36,7 @@ def run(name: str | None, runtimes: tuple[Runtime, ...], *, listing: bool) -> in
 
 def _print_list() -> None:
     section = ""
-    for name, scenario in SCENARIOS.items():
+    for name, scenario in sorted(SCENARIOS.items(), key=lambda item: item[1].section):
         if scenario.section != section:
             section = scenario.section
             print(f"\n{section}")

@@ -91,6 +91,10 @@ class Stage:
         self._iot.update_certificate(certificateId=certificate_id, newStatus="INACTIVE")
         self.lab.iot_core.enforce_registry()
 
+    def activate(self, certificate_id: str) -> None:
+        """Switch a certificate on again."""
+        self._iot.update_certificate(certificateId=certificate_id, newStatus="ACTIVE")
+
     def time_out(self, minutes: int = 61) -> None:
         """Let so much time pass for the Jobs service, and for nobody else."""
         before = self.lab.jobs.clock
@@ -142,14 +146,13 @@ class Stage:
         """Until the component logs a line that begins so."""
         return self._line(start, after, timeout)
 
+    def lines(self, start: str) -> list[Entry]:
+        """The lines that the component has logged so far, and that begin so."""
+        return [entry for entry in self.timeline.entries if _says(entry, start)]
+
     def _line(self, start: str, after: int, timeout: float) -> Entry:
         return self.timeline.wait_until(
-            lambda entry: (
-                entry.source == "component" and str(entry.details.get("line", "")).startswith(start)
-            ),
-            f"component: {start}",
-            after=after,
-            timeout=timeout,
+            lambda entry: _says(entry, start), f"component: {start}", after=after, timeout=timeout
         )
 
     def wait_for_end(self, job_id: str, status: str, timeout: float = 60.0) -> Entry:
@@ -341,6 +344,11 @@ class Stage:
     def _keys_kept(self) -> int:
         """How many private keys the store holds: none but the one in use may be left behind."""
         return sum(1 for _ in self.store.glob("?/private.key"))
+
+
+def _says(entry: Entry, start: str) -> bool:
+    line = str(entry.details.get("line", ""))
+    return entry.source == "component" and line.startswith(start)
 
 
 @contextmanager

@@ -72,6 +72,20 @@ def test_age_is_a_deadline_too() -> None:
     assert checked(old, terms)[0].ask_at == NOW
 
 
+@pytest.mark.parametrize(
+    ("lives", "left", "due"),
+    [(30, 30, False), (30, 11, False), (30, 10, True), (90, 31, False), (90, 30, True)],
+)
+def test_not_before_the_last_third(lives: int, left: int, due: bool) -> None:
+    """What lives shorter than rotateBeforeDays says is not due on the day it was issued."""
+    issued = NOW - (lives - left) * DAY
+    by_end = inventory(reading(facts(not_before=issued, not_after=NOW + left * DAY)))
+    assert (checked(by_end)[0].ask_at == NOW) == due
+    by_age = inventory(reading(facts(not_before=issued)))
+    terms = replace(TERMS, settings=Settings(max_age_days=lives))
+    assert (checked(by_age, terms)[0].ask_at == NOW) == due
+
+
 def test_asks_once_for_each_check() -> None:
     """The cloud is asked for a job, by the certificate's id; and again only at the next check."""
     due, asked = checked(ending_in(10 * DAY))

@@ -82,7 +82,11 @@ def _on_inspected(
         return Policy(), ()
     deadline = deadline_of(core.facts, settings.max_age_days)
     remaining = deadline.remaining(now.wall)
-    if remaining > settings.rotate_before_days * DAY or core.pair is not PairState.MATCHES:
+    # Of a certificate that lives shortly, its last third: a new one must not be due at once.
+    last_third = (deadline.at - core.facts.not_before) / 3
+    if remaining > min(settings.rotate_before_days * DAY, last_third):
+        return Policy(), ()
+    if core.pair is not PairState.MATCHES:
         return Policy(), ()
     at = opens_at(settings.rotate_window, now.wall, terms.next_time, core.facts.certificate_id)
     details: dict[str, object] = {

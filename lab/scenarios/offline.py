@@ -1,0 +1,81 @@
+"""Offline: devices without a network, for months or at the worst moment."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+from lab.lab import Lab
+from lab.scenarios.endings import FIRST, hold
+from lab.scenarios.scenario import require, scenario
+from lab.scenarios.stage import Stage
+
+OFFLINE = "Offline"
+_MONTHS = timedelta(days=240)
+
+
+def _network_gone(lab: Lab) -> None:
+    """The device reaches nothing of AWS any more."""
+    lab.iot_core.go_away()
+    lab.https.go_away()
+
+
+def _network_back(lab: Lab) -> None:
+    lab.iot_core.come_back()
+    lab.https.come_back()
+
+
+@scenario(OFFLINE)
+def months_offline_with_a_job_queued(stage: Stage) -> None:
+    """Eight months pass for a device that is switched off with a job queued: it rotates then."""
+    job = stage.create_job()
+    stage.lab.pass_time(_MONTHS.total_seconds())
+    stage.device.move_clock(_MONTHS)
+    stage.start()
+    stage.wait_for_end(job, "succeeded")
+    stage.verdict(rotated=True, job=job)
+
+
+@scenario(OFFLINE)
+def network_gone_at_the_switch(stage: Stage) -> None:
+    """The network goes as the new pair is to be used, and the device gives up: the old pair is in
+    use again, and the job has failed."""
+    stage.start()
+    release = hold(stage, "proving")
+    _network_gone(stage.lab)
+    release()
+    stage.wait_for_phase("rolling-back", timeout=90)
+    stage.certificate_on_disk()
+    _network_back(stage.lab)
+    stage.wait_for_end(FIRST, "failed", timeout=120)
+    stage.verdict(rotated=False, job=FIRST, reason="prove-unanswered")
+
+
+@scenario(OFFLINE)
+def network_gone_and_power_cut(stage: Stage) -> None:
+    """The network goes at the switch, and then the power: the device boots without a network,
+    waits, and is in order once it is back."""
+    stage.start()
+    hold(stage, "proving")
+    _network_gone(stage.lab)
+    stage.device.power_off()
+    stage.certificate_on_disk()
+    stage.device.outbound_fault = None
+    stage.device.start()
+    stage.wait_for_line("rotating phase=rolling-back ", timeout=120)
+    _network_back(stage.lab)
+    stage.wait_for_end(FIRST, "failed", timeout=120)
+    stage.verdict(rotated=False, job=FIRST)
+
+
+@scenario(OFFLINE)
+def credential_switched_off(stage: Stage) -> None:
+    """The process is well, and its certificate was switched off by mistake: once it is on again
+    the device is there, and can be rotated."""
+    stage.start()
+    process = stage.device.component_pid
+    stage.deactivate(stage.old.certificate_id)
+    stage.timeline.poll(lambda: stage.principal_connected() is None, "no connection")
+    stage.activate(stage.old.certificate_id)
+    stage.timeline.poll(lambda: stage.principal_connected() is not None, "a connection", 60)
+    require(stage.device.component_pid == process, "it is another process")
+    stage.verdict(rotated=True, job=stage.rotate())
