@@ -65,14 +65,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
     living.add_argument(
         "--seed", type=int, default=1, metavar="N", help="another fate (default: 1)"
     )
-    commands.add_parser("bench", help="measure, and print the table of docs/benchmarks.md")
+    bench = commands.add_parser("bench", help="measure, and print the tables of docs/benchmarks.md")
+    bench.add_argument("--only", choices=("component", "fleet"), help="one of the two tables")
     options = parser.parse_args(arguments)
     # A terminated lab still closes what it opened.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     if options.command == "bench":
-        from lab import bench
+        from lab import bench as measuring
 
-        return bench.run()
+        return measuring.run(options.only)
     if options.command == "years":
         from lab.fleet import years
 

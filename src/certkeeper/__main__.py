@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-import argparse
 import io
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from certkeeper import COMPONENT_NAME, __version__
+
+if TYPE_CHECKING:
+    import argparse
 
 EPILOG = """\
 check:   0 every certificate is fine
@@ -78,6 +81,8 @@ def _of_store(
 
 
 def _parser() -> argparse.ArgumentParser:
+    import argparse  # the daemon's children go without
+
     parser = argparse.ArgumentParser(
         prog="certkeeper",
         description="Keeps the certificates of a Greengrass v2 core device alive.",

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -28,6 +28,7 @@ from rotation_protocol.codec import decode_health
 from rotation_protocol.fields import WireError, time_text
 from rotation_protocol.messages import ReadinessCheck
 from rotation_protocol.reasons import AlertType, CheckStatus, ReadinessCheckName
+from rotation_protocol.values import dataclass
 
 FINE, CROSSED, CANNOT_TELL = 0, 1, 2
 

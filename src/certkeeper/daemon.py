@@ -10,7 +10,7 @@ takes back the step that wanted it, or is saved as soon as that is possible.
 from __future__ import annotations
 
 import queue
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Callable, Union
 
 from certkeeper import ports
@@ -22,6 +22,7 @@ from certkeeper.core.moment import Moment
 from certkeeper.core.monitor import Monitor, Rules
 from certkeeper.core.policy import Policy, Terms
 from certkeeper.core.rotation_state import Context, Rotation
+from rotation_protocol.values import dataclass
 
 #: The wall clock is looked at this often, so that a jump or a resume is noticed.
 LONGEST_WAIT = 60.0

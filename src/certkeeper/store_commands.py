@@ -8,7 +8,6 @@ from __future__ import annotations
 import base64
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +18,7 @@ from certkeeper.edge import rotation_device, x509
 from certkeeper.edge.file_store import FileStore, StoreProblem
 from certkeeper.edge.rotation_device import Device, StepProblem
 from certkeeper.edge.x509 import CertificateError
+from rotation_protocol.values import dataclass
 
 #: How a person tells a journal that says nothing from one that cannot be read.
 _NO_ROTATION = "no rotation is under way"

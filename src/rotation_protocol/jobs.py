@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
 from datetime import datetime, timedelta, timezone
 
 from rotation_protocol.codec import canonical
 from rotation_protocol.fields import Fields, WireError
+from rotation_protocol.values import dataclass
 
 ROTATE = "ROTATE_CERTIFICATE"
 #: The peer's rule looks for this name, so every update carries it.

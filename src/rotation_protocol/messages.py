@@ -5,11 +5,11 @@ All times are aware datetimes in UTC, with whole seconds.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from datetime import datetime
 from typing import Union
 
 from rotation_protocol.reasons import AlertType, CheckStatus, DeadlineReason, ReadinessCheckName
+from rotation_protocol.values import dataclass
 
 #: A rung of the ladder: a number of days, a share of the lifetime such as "20%", or a word.
 Threshold = Union[int, str]

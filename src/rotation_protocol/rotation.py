@@ -9,11 +9,10 @@ receives is refused here, so that both nuclei behave alike (docs/protocol.md).
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from rotation_protocol.codec import canonical
 from rotation_protocol.fields import Fields, WireError
 from rotation_protocol.reasons import RejectionCode
+from rotation_protocol.values import dataclass
 
 #: https://docs.aws.amazon.com/iot/latest/apireference/API_CreateCertificateFromCsr.html
 MAX_CSR = 4096

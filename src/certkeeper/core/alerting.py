@@ -9,7 +9,6 @@ that certificate is under way) raise nothing, and are remembered as they were.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from certkeeper.core.certificate import CertificateFacts, Inventory, PairState, Reading, Role
@@ -20,6 +19,7 @@ from certkeeper.core.wording import shortened
 from rotation_protocol import messages
 from rotation_protocol.messages import Alert
 from rotation_protocol.reasons import SENTENCES, AlertType, ReadProblem
+from rotation_protocol.values import dataclass
 
 WARNING = "WARNING"
 CRITICAL = "CRITICAL"

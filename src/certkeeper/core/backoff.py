@@ -8,8 +8,9 @@ test gets the same answer twice.
 from __future__ import annotations
 
 import binascii
-from dataclasses import dataclass
 from datetime import timedelta
+
+from rotation_protocol.values import dataclass
 
 
 @dataclass(frozen=True)

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import Enum
 
 from rotation_protocol.messages import ReadinessCheck
 from rotation_protocol.reasons import ReadProblem
+from rotation_protocol.values import dataclass
 
 
 class Role(str, Enum):

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any
 
 from certkeeper.core import effects, events
 from certkeeper.core.effects import Effect, Log
 from certkeeper.core.settings import Settings, SettingsError, parse
 from certkeeper.core.value_reader import ScheduleProblem
+from rotation_protocol.values import dataclass
 
 
 @dataclass(frozen=True)

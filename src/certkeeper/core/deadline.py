@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from certkeeper.core.certificate import CertificateFacts
 from rotation_protocol.reasons import DeadlineReason
+from rotation_protocol.values import dataclass
 
 DAY = timedelta(days=1)
 

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any, Union
 
 from certkeeper.core.record import Message, Record
 from certkeeper.core.settings import Settings
 from rotation_protocol.messages import Alert
+from rotation_protocol.values import dataclass
 
 DEBUG, INFO, WARN, ERROR = "DEBUG", "INFO", "WARN", "ERROR"
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any, Union
 
 from certkeeper.core.certificate import Inventory
@@ -14,6 +14,7 @@ from rotation_protocol.jobs import JobRejected, NextJob, UpdateAccepted
 from rotation_protocol.messages import Alert
 from rotation_protocol.reasons import FailureReason
 from rotation_protocol.rotation import Committed, Issued, Rejected
+from rotation_protocol.values import dataclass
 
 
 @dataclass(frozen=True)

@@ -9,12 +9,13 @@ from __future__ import annotations
 import binascii
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from enum import Enum
 from typing import Any
 
 from certkeeper.core.store import SLOTS
 from rotation_protocol.reasons import FailureReason
+from rotation_protocol.values import dataclass
 
 VERSION = 1
 

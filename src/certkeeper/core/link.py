@@ -6,7 +6,7 @@ is ignored. It tries for ever, with a growing wait, and never twice at once.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import timedelta
 
 from certkeeper.core import effects, events
@@ -16,6 +16,7 @@ from certkeeper.core.events import Event
 from certkeeper.core.moment import Moment
 from rotation_protocol.messages import ReadinessCheck
 from rotation_protocol.reasons import CheckStatus, ReadinessCheckName
+from rotation_protocol.values import dataclass
 
 BACKOFF = Backoff(timedelta(seconds=1), timedelta(minutes=1))
 #: The nucleus answers on a local socket; longer than this it does not answer at all.

@@ -15,7 +15,7 @@ growing wait, over restarts too. Nothing here needs the network.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from datetime import datetime, timedelta
 from typing import Any, Callable, Optional
 
@@ -35,6 +35,7 @@ from certkeeper.core.value_reader import ScheduleProblem
 from rotation_protocol.codec import encode_alert, encode_health
 from rotation_protocol.fields import time_text
 from rotation_protocol.messages import ReadinessCheck
+from rotation_protocol.values import dataclass
 
 HEALTH_KEY = "health"
 #: How long the first check waits for the nucleus to hand over the configuration.

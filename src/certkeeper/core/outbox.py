@@ -7,11 +7,12 @@ then, twice.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import timedelta
 
 from certkeeper.core.backoff import Backoff
 from certkeeper.core.record import Message
+from rotation_protocol.values import dataclass
 
 BACKOFF = Backoff(timedelta(seconds=5), timedelta(minutes=15))
 #: Longer than any answer of the nucleus takes; then the message is handed over again.

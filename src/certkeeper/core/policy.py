@@ -8,7 +8,7 @@ that was lost is made again at the next one.
 from __future__ import annotations
 
 import binascii
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Callable, Optional
 
@@ -22,6 +22,7 @@ from certkeeper.core.moment import Moment
 from certkeeper.core.settings import Settings
 from certkeeper.core.value_reader import RotateWindow
 from rotation_protocol import rotation, topics
+from rotation_protocol.values import dataclass
 
 #: The next time of a schedule expression after a moment; None if there is none any more.
 NextTime = Callable[[str, datetime], Optional[datetime]]

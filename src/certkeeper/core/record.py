@@ -9,11 +9,12 @@ from __future__ import annotations
 import binascii
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
 from rotation_protocol.fields import parse_time, time_text
+from rotation_protocol.values import dataclass
 
 VERSION = 1
 #: Two a day for every watched certificate would take weeks offline to get here.

@@ -9,7 +9,7 @@ remembers, is reported as failed when it shows up.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Callable
 
 from certkeeper.core import asking, effects, events, questions
@@ -19,6 +19,7 @@ from certkeeper.core.journal import Journal, JournalError, Phase, decode
 from certkeeper.core.rotation_state import Context, Rotation, Step
 from certkeeper.core.store import SLOTS, Slot, Store, other
 from rotation_protocol.reasons import FailureReason
+from rotation_protocol.values import dataclass
 
 
 def begun(context: Context) -> Step:

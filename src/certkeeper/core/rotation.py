@@ -22,7 +22,7 @@ commit that was sent and not answered is asked again and never guessed
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from certkeeper.core import asking, effects, events, rotation_lines, signals, switching, transitions
 from certkeeper.core.effects import Effect, Log
@@ -32,6 +32,7 @@ from certkeeper.core.rotation_state import Context, Rotation, Step
 from certkeeper.core.signals import Signal
 from certkeeper.core.transitions import BEFORE_SWITCH, Handler
 from rotation_protocol.reasons import FailureReason
+from rotation_protocol.values import dataclass
 
 #: Ended well or badly: what is left is to report it.
 REPORTING = (Phase.COMMITTED, Phase.FAILED)

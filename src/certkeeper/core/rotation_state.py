@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import field
 
 from certkeeper.core.effects import Effect
 from certkeeper.core.journal import Journal, Phase
 from certkeeper.core.moment import Moment
 from certkeeper.core.settings import Settings
 from certkeeper.core.store import Store
+from rotation_protocol.values import dataclass
 
 
 @dataclass(frozen=True)

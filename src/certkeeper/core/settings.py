@@ -9,13 +9,14 @@ was probably meant.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import timedelta
 
 from certkeeper.core import algorithms
 from certkeeper.core.threshold import Threshold
 from certkeeper.core.value_reader import Problem, RotateWindow, ScheduleProblem, ValueReader
 from rotation_protocol import topics
+from rotation_protocol.values import dataclass
 
 DEFAULT_THRESHOLDS: tuple[Threshold, ...] = (30, 15, 7, 3, 1)
 PROBES = ("required", "preferred", "off")

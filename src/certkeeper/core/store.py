@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import field
+
+from rotation_protocol.values import dataclass
 
 #: The slots of the store, and the name of the link that says which one the nucleus reads.
 SLOTS = ("a", "b")

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from datetime import timedelta
 from typing import Union
 
 from certkeeper.core.deadline import DAY
+from rotation_protocol.values import dataclass
 
 MAX_DAYS = 3650
 

@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import reprlib
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any, Callable, Optional
 
 from certkeeper.core.threshold import Threshold, parse_threshold
 from rotation_protocol import topics
+from rotation_protocol.values import dataclass
 
 #: Given a schedule expression, says in words why it is not one; None if it is.
 ScheduleProblem = Callable[[str], Optional[str]]

@@ -6,7 +6,6 @@ probe to find out. It keeps and changes nothing.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from cryptography import x509 as library
@@ -16,6 +15,7 @@ from cryptography.x509.oid import NameOID
 
 from certkeeper.edge.x509 import certificate_id
 from rotation_protocol.reasons import FailureReason
+from rotation_protocol.values import dataclass
 
 #: A certificate and a chain of CAs with large RSA keys, generously.
 MAX_CHARACTERS = 32 * 1024

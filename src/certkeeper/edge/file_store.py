@@ -22,12 +22,12 @@ import errno
 import os
 import stat
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 
 from certkeeper.core.store import SLOTS, other
 from certkeeper.edge import durable, store_rehearsal
 from rotation_protocol.reasons import CheckStatus, FailureReason, ReadinessCheckName
+from rotation_protocol.values import dataclass
 
 FOLDER, CURRENT, COMMIT_MARK = "certkeeper", "current", "commit-mark"
 JOURNAL, DEAD_MAN, DEAD_MAN_LINK = "journal.json", "dead-man.sh", ".dead-man.link"

@@ -7,7 +7,6 @@ it finds on the device: that goes into the inventory.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 from certkeeper.core.certificate import Inventory, PairState, Reading, Role
@@ -18,6 +17,7 @@ from certkeeper.edge.readiness import KeyFile
 from certkeeper.edge.x509 import CertificateError, PrivateKeyError
 from rotation_protocol.messages import ReadinessCheck
 from rotation_protocol.reasons import CheckStatus, ReadinessCheckName, ReadProblem
+from rotation_protocol.values import dataclass
 
 CLIENT_DEVICE_CA = "work/aws.greengrass.clientdevices.Auth/ca.pem"
 _PKCS11 = (

@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import os
 import re
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Union
 from urllib.parse import unquote_to_bytes
+
+from rotation_protocol.values import dataclass
 
 _SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]+):")  # two letters or more: "C:" is a drive
 _PIN = re.compile(r"pin-(?:value|source)", re.IGNORECASE)

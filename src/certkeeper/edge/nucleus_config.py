@@ -7,12 +7,12 @@ from here and one from there. Whether the files exist, and match, is for others 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from pathlib import Path
 
 from certkeeper.edge import nucleus_classic, nucleus_lite
 from certkeeper.edge.location import Location, LocationError, Pkcs11, resolve, without_pin
 from certkeeper.edge.nucleus_source import DENIED, MISSING
+from rotation_protocol.values import dataclass
 
 __all__ = [
     "CredentialsNotFound",

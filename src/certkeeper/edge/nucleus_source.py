@@ -11,11 +11,12 @@ import os
 import stat
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import field
 from pathlib import Path
 from typing import Any, BinaryIO
 
 from certkeeper.edge.location import without_pin
+from rotation_protocol.values import dataclass
 
 #: Where a value stands in a configuration (names in lower case), and what NucleusConfig calls it.
 Keys = Mapping[tuple[str, ...], str]

@@ -17,10 +17,11 @@ import http.client
 import json
 import re
 import ssl
-from dataclasses import dataclass
 from enum import Enum
 from pathlib import Path
 from urllib.parse import quote
+
+from rotation_protocol.values import dataclass
 
 MAX_ANSWER = 64 * 1024
 #: An endpoint may name its port; AWS's do not. The data endpoint speaks HTTPS on 8443.

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import shutil
 import socket
-from dataclasses import dataclass
 from pathlib import Path
 
 from certkeeper.core.algorithms import KEY_ALGORITHMS
@@ -14,6 +13,7 @@ from certkeeper.edge.nucleus_config import NucleusConfig
 from certkeeper.edge.probe import CREDENTIALS_PORT, DATA_PORT
 from rotation_protocol.messages import ReadinessCheck
 from rotation_protocol.reasons import CheckStatus, ReadinessCheckName, ReadProblem
+from rotation_protocol.values import dataclass
 
 _OK, _WARN, _FAIL = CheckStatus.OK, CheckStatus.WARN, CheckStatus.FAIL
 _UNKNOWN = CheckStatus.UNKNOWN

@@ -9,12 +9,12 @@ from __future__ import annotations
 import base64
 import contextlib
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from certkeeper.core.store import SLOTS
 from rotation_protocol.reasons import FailureReason
+from rotation_protocol.values import dataclass
 
 if TYPE_CHECKING:
     from certkeeper.edge.file_store import FileStore, SlotFiles

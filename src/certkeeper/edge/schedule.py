@@ -12,10 +12,11 @@ import binascii
 import re
 from abc import ABC, abstractmethod
 from calendar import monthrange
-from dataclasses import dataclass
 from datetime import datetime, timedelta, timezone
 
 from cronsim import CronSim, CronSimError
+
+from rotation_protocol.values import dataclass
 
 UTC = timezone.utc
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)

@@ -10,11 +10,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
 
 from certkeeper.edge import command
 from certkeeper.edge.command import CommandError
 from certkeeper.edge.dead_man import NUCLEUS
+from rotation_protocol.values import dataclass
 
 #: The process of nucleus lite that holds the connection to AWS IoT.
 CONNECTED_PROCESS = "iotcored"
