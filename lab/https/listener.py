@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import concurrent.futures
-import socket
 from collections.abc import Callable
 
 from lab.https.connection import HttpConnection, Serve, Service
 from lab.iot_core.tls import TlsServer
 from lab.loop import LoopThread
+from lab.loopback import bound
 from lab.timeline import Timeline
 
-ADDRESS = "127.0.0.1"
 WORKERS = 4
 PATIENCE = 60.0
 
@@ -40,7 +39,7 @@ class Listener:
         self._server: asyncio.Server | None = None
         self._connections: dict[HttpConnection, None] = {}
         # Bound and never listening: nobody else gets the port while this one is away.
-        self._claim = _bound(0)
+        self._claim = bound(0)
         self.port: int = self._claim.getsockname()[1]
 
     def start(self) -> None:
@@ -67,7 +66,7 @@ class Listener:
     async def _listen(self) -> None:
         if self._server is None:
             self._server = await asyncio.get_running_loop().create_server(
-                self._connection, sock=_bound(self.port), backlog=256
+                self._connection, sock=bound(self.port), backlog=256
             )
 
     async def _refuse(self) -> None:
@@ -83,10 +82,3 @@ class Listener:
         if self._server is None:  # accepted, and then everything went away
             connection.reset()
         return connection
-
-
-def _bound(port: int) -> socket.socket:
-    bound = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
-    bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    bound.bind((ADDRESS, port))
-    return bound

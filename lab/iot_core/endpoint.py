@@ -6,7 +6,6 @@ Lives on the lab's loop.
 from __future__ import annotations
 
 import asyncio
-import socket
 from collections.abc import Callable
 from pathlib import Path
 
@@ -15,8 +14,7 @@ from lab.iot_core.connection import Connection
 from lab.iot_core.presence import DisconnectReason
 from lab.iot_core.tls import TlsServer
 from lab.iot_core.wire import Reason
-
-ADDRESS = "127.0.0.1"
+from lab.loopback import bound
 
 
 class Endpoint:
@@ -37,14 +35,14 @@ class Endpoint:
         self._server: asyncio.Server | None = None
         self._connections: dict[Connection, None] = {}
         # Bound and never listening: nobody else gets the port while the endpoint is away.
-        self._claim = _bound(0)
+        self._claim = bound(0)
         self.port: int = self._claim.getsockname()[1]
 
     async def listen(self) -> None:
         """Take connections on ``port``, for the first time or again."""
         if self._server is None:
             self._server = await asyncio.get_running_loop().create_server(
-                self._connection, sock=_bound(self.port), backlog=1024
+                self._connection, sock=bound(self.port), backlog=1024
             )
 
     def refuse(self) -> None:
@@ -84,10 +82,3 @@ class Endpoint:
 
     def _gone(self, connection: Connection) -> None:
         del self._connections[connection]
-
-
-def _bound(port: int) -> socket.socket:
-    bound = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
-    bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    bound.bind((ADDRESS, port))
-    return bound
