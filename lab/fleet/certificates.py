@@ -17,8 +17,8 @@ from cryptography.x509.oid import NameOID
 
 from certkeeper.core.certificate import CertificateFacts
 from lab.cloud.quotas import Quotas
-from lab.fleet.account import BASE, Registry
 from lab.fleet.iot_core import IotCore
+from lab.fleet.registry import BASE, Registry
 
 #: When AWS IoT's own certificates end (facts of AWS IoT: X.509 client certificates).
 AWS_END = datetime(2049, 12, 31, 23, 59, 59, tzinfo=UTC)

@@ -15,18 +15,7 @@ from typing import Any
 from lab.cloud.backend import as_in_the_api
 from lab.cloud.quotas import PUBLISHED, Quota, Quotas
 from lab.cloud.template import Function, Template
-from lab.fleet.account import (
-    BASE,
-    EXCLUSIVE,
-    Alerts,
-    Audit,
-    Census,
-    Documents,
-    Issuer,
-    JobEvents,
-    Notices,
-    Registrar,
-)
+from lab.fleet.account import Alerts, Audit, Documents, JobEvents, Notices
 from lab.fleet.calls import Caller, Services
 from lab.fleet.certificates import DeviceCertificates
 from lab.fleet.component import Pace
@@ -35,6 +24,7 @@ from lab.fleet.functions import Functions, Sleep
 from lab.fleet.indexed import IndexedRecords, IndexedRegistry
 from lab.fleet.iot_core import IotCore
 from lab.fleet.jobs_port import ServiceJobs
+from lab.fleet.registry import BASE, EXCLUSIVE, Census, Issuer, Registrar
 from lab.fleet.store import Pair
 from lab.fleet.virtual_time import VirtualTime
 from lab.fleet.workflows import Machines, MachineWorkflows

@@ -5,7 +5,8 @@ from __future__ import annotations
 import itertools
 from collections.abc import Sequence, Set
 
-from lab.fleet.account import Certificate, Records, Registry
+from lab.fleet.account import Records
+from lab.fleet.registry import Certificate, Registry
 from rotation_cloud import ports
 from rotation_cloud.records import Record
 

@@ -18,7 +18,7 @@ from lab.cloud.quotas import Quotas
 from lab.cloud.rules import Rule
 from lab.cloud.sql import Query
 from lab.cloud.sql_parser import parse
-from lab.fleet.account import ACCOUNT_ID, BASE, REGION, Registry
+from lab.fleet.registry import ACCOUNT_ID, BASE, REGION, Registry
 from lab.fleet.virtual_time import VirtualTime
 from lab.iot_core.topics import matches
 from lab.jobs.service import Jobs, JobsError

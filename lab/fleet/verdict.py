@@ -10,9 +10,9 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator
 
-from lab.fleet.account import BASE
 from lab.fleet.device import Device
 from lab.fleet.fleet import Fleet
+from lab.fleet.registry import BASE
 
 _GOOD_ENDS = frozenset({"succeeded", "deleted"})
 

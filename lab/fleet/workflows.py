@@ -8,8 +8,8 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from lab.cloud.template import Template
-from lab.fleet.account import ACCOUNT_ID, REGION
 from lab.fleet.functions import Functions
+from lab.fleet.registry import ACCOUNT_ID, REGION
 from lab.fleet.virtual_time import VirtualTime
 from lab.states.execution import Execution
 from lab.states.service import StateMachines, StatesError

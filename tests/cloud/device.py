@@ -16,7 +16,8 @@ from cryptography.x509 import (
 )
 from cryptography.x509.oid import NameOID
 
-from lab.fleet.account import BASE, THING, Account
+from lab.fleet.account import Account
+from lab.fleet.registry import BASE, THING
 from rotation_cloud import grace
 from rotation_cloud.answering import answer_commit, answer_create, answer_request
 from rotation_cloud.finish import Ended, StillIssuing, finish

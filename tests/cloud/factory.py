@@ -13,7 +13,8 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
 from lab.account.authority import Authority
-from lab.fleet.account import BASE, Account, Certificate
+from lab.fleet.account import Account
+from lab.fleet.registry import BASE, Certificate
 from rotation_cloud.ports import AwsError, RecordChanged, Registered
 from rotation_cloud.registration import BeingRegistered, Terms, register
 

@@ -9,8 +9,9 @@ from functools import cache
 from typing import Any
 
 from lab.cloud.template import Template
-from lab.fleet.account import RUNNING, THING, Account
+from lab.fleet.account import RUNNING, Account
 from lab.fleet.disturbance import Hook, Watched, quiet
+from lab.fleet.registry import THING
 from lab.states.execution import Answer, Execution
 from lab.states.service import StateMachines, StatesError
 from rotation_cloud import steps, workflow

@@ -19,7 +19,8 @@ from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.x509.oid import NameOID
 
 from certkeeper.edge.x509 import sign_detached
-from lab.fleet.account import BASE, SHARED, THING, Account, Certificate
+from lab.fleet.account import Account
+from lab.fleet.registry import BASE, SHARED, THING, Certificate
 from rotation_cloud import alerts, health
 from rotation_cloud.alerts import Policy
 from rotation_cloud.documents import INVENTORY

@@ -5,8 +5,9 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
-from lab.fleet.account import BASE, THING, Account
+from lab.fleet.account import Account
 from lab.fleet.disturbance import failing
+from lab.fleet.registry import BASE, THING
 from rotation_cloud.documents import INVENTORY, Document
 from rotation_cloud.findings import Finding
 from rotation_cloud.reconciler import Orders, Report, reconcile

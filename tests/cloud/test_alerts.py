@@ -8,7 +8,8 @@ from typing import Any
 
 import pytest
 
-from lab.fleet.account import BASE, THING, Account
+from lab.fleet.account import Account
+from lab.fleet.registry import BASE, THING
 from rotation_cloud.alerts import MOST_TOLD, Policy
 from rotation_cloud.hearing import MOST_DOUBTS
 from rotation_cloud.records import Record, State, Which

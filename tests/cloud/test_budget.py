@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from lab.fleet.account import EXCLUSIVE, SHARED, Account
+from lab.fleet.account import Account
+from lab.fleet.registry import EXCLUSIVE, SHARED
 from tests.cloud.device import Device, code, issued_id
 
 CONTROL_PLANE = ("registry.", "issuer.", "jobs.create")

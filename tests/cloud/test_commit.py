@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from lab.fleet.account import THING, Account
+from lab.fleet.account import Account
 from lab.fleet.disturbance import failing
+from lab.fleet.registry import THING
 from rotation_cloud.answering import answer_commit
 from rotation_cloud.records import State
 from tests.cloud.device import Device, code, event, issued_id

@@ -6,8 +6,9 @@ from collections.abc import Callable
 
 import pytest
 
-from lab.fleet.account import THING, Account
+from lab.fleet.account import Account
 from lab.fleet.disturbance import failing, quiet
+from lab.fleet.registry import THING
 from rotation_cloud.daily import DIARY, EVERYTHING, TRIES, Unfinished, run_of_the_day
 from rotation_cloud.findings import ADVICE, MOST_SHOWN, Finding, Kind, Result, counted, message
 from rotation_cloud.ports import AwsError, RecordChanged, Throttled

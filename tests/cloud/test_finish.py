@@ -6,8 +6,9 @@ from typing import Any
 
 import pytest
 
-from lab.fleet.account import BASE, EXCLUSIVE, RUNNING, SHARED, THING, Account
+from lab.fleet.account import RUNNING, Account
 from lab.fleet.disturbance import failing
+from lab.fleet.registry import BASE, EXCLUSIVE, SHARED, THING
 from rotation_cloud.finish import Ended
 from rotation_cloud.ports import AwsError
 from rotation_cloud.records import State

@@ -6,8 +6,9 @@ from dataclasses import replace
 
 import pytest
 
-from lab.fleet.account import BASE, RUNNING, THING, Account
+from lab.fleet.account import RUNNING, Account
 from lab.fleet.disturbance import failing
+from lab.fleet.registry import BASE, THING
 from rotation_cloud import grace
 from rotation_cloud.documents import INVENTORY, Document
 from rotation_cloud.grace import Closing, Objection, Outcome

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from lab.fleet.account import THING, Account
+from lab.fleet.account import Account
 from lab.fleet.disturbance import Hook, failing, quiet
+from lab.fleet.registry import THING
 from rotation_cloud import grace
 from rotation_cloud.ports import AwsError
 from rotation_cloud.records import State

@@ -12,7 +12,8 @@ from typing import Any
 
 import pytest
 
-from lab.fleet.account import RUNNING, THING, Account
+from lab.fleet.account import RUNNING, Account
+from lab.fleet.registry import THING
 from rotation_cloud import grace
 from rotation_cloud.documents import INVENTORY, Document
 from tests.cloud.device import Device, code, ended_event, issued_id

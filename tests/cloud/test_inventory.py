@@ -10,8 +10,9 @@ from typing import Any
 
 import pytest
 
-from lab.fleet.account import BASE, RUNNING, THING, Account
+from lab.fleet.account import RUNNING, Account
 from lab.fleet.disturbance import failing
+from lab.fleet.registry import BASE, THING
 from rotation_cloud import inventory
 from rotation_cloud.documents import INVENTORY
 from rotation_cloud.inventory import Entry

@@ -6,8 +6,9 @@ from dataclasses import replace
 
 import pytest
 
-from lab.fleet.account import RUNNING, SHARED, THING
+from lab.fleet.account import RUNNING
 from lab.fleet.disturbance import failing
+from lab.fleet.registry import SHARED, THING
 from rotation_cloud.ports import Ending
 from rotation_cloud.records import State
 from tests.cloud.device import Device, code, issued_id

@@ -12,8 +12,9 @@ from dataclasses import replace
 
 import pytest
 
-from lab.fleet.account import RUNNING, THING, Account
+from lab.fleet.account import RUNNING, Account
 from lab.fleet.disturbance import failing, quiet
+from lab.fleet.registry import THING
 from rotation_cloud.answering import answer_commit, answer_create
 from rotation_cloud.finish import Ended, StillIssuing, finish
 from rotation_cloud.ports import AwsError, RecordChanged, Throttled

@@ -6,8 +6,9 @@ from typing import Any
 
 import pytest
 
-from lab.fleet.account import RUNNING, THING, Account
+from lab.fleet.account import RUNNING, Account
 from lab.fleet.disturbance import failing
+from lab.fleet.registry import THING
 from rotation_cloud.documents import INVENTORY, Document
 from tests.cloud.reconciling import (
     DAY,

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from lab.fleet.account import RUNNING, THING, Account
+from lab.fleet.account import RUNNING, Account
 from lab.fleet.disturbance import failing
+from lab.fleet.registry import THING
 from rotation_cloud.records import State
 from tests.cloud.device import Device, issued_id
 from tests.cloud.reconciling import (

@@ -6,8 +6,9 @@ from dataclasses import replace
 
 import pytest
 
-from lab.fleet.account import BASE, RUNNING, SHARED, THING, Account
+from lab.fleet.account import RUNNING, Account
 from lab.fleet.disturbance import failing
+from lab.fleet.registry import BASE, SHARED, THING
 from rotation_cloud.records import Record, State, Which
 from tests.cloud.device import Device
 from tests.cloud.reconciling import (

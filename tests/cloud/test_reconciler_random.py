@@ -14,7 +14,8 @@ from dataclasses import dataclass, field, replace
 from hypothesis import given, note
 from hypothesis import strategies as st
 
-from lab.fleet.account import BASE, SHARED, THING, Account
+from lab.fleet.account import Account
+from lab.fleet.registry import BASE, SHARED, THING
 from rotation_cloud.findings import Kind, Result
 from rotation_cloud.fleet import Fleet
 from rotation_cloud.ports import Ending, Execution

@@ -6,8 +6,9 @@ from typing import Any
 
 import pytest
 
-from lab.fleet.account import THING, Account
+from lab.fleet.account import Account
 from lab.fleet.disturbance import failing
+from lab.fleet.registry import THING
 from rotation_cloud.documents import INVENTORY, Document
 from rotation_cloud.findings import MOST_SHOWN
 from rotation_cloud.fleet import LOOKS

@@ -13,8 +13,8 @@ from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.x509.oid import NameOID
 
 from lab.account.authority import Authority
-from lab.fleet.account import THING
 from lab.fleet.disturbance import failing
+from lab.fleet.registry import THING
 from rotation_cloud.documents import DENIED, REGISTRATION, Document
 from rotation_cloud.ports import AwsError, Registered
 from rotation_cloud.registration import Terms, register

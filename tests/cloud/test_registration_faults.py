@@ -12,8 +12,8 @@ from dataclasses import replace
 
 import pytest
 
-from lab.fleet.account import THING
 from lab.fleet.disturbance import Hook, failing, quiet
+from lab.fleet.registry import THING
 from rotation_cloud.documents import REGISTRATION
 from rotation_cloud.ports import AwsError, RecordChanged, Throttled
 from rotation_cloud.registration import BeingRegistered, register

@@ -10,9 +10,10 @@ from functools import partial
 import pytest
 
 from lab.account.account import Account
-from lab.fleet.account import EXCLUSIVE, SHARED, Clock, Issuer
-from lab.fleet.account import Registry as MemoryRegistry
+from lab.fleet.account import Clock
 from lab.fleet.indexed import IndexedRegistry
+from lab.fleet.registry import EXCLUSIVE, SHARED, Issuer
+from lab.fleet.registry import Registry as MemoryRegistry
 from lab.timeline import Timeline
 from rotation_cloud import aws
 from rotation_cloud.create import public_key_of

@@ -6,8 +6,9 @@ from dataclasses import replace
 
 import pytest
 
-from lab.fleet.account import RUNNING, THING, Account
+from lab.fleet.account import RUNNING, Account
 from lab.fleet.disturbance import failing
+from lab.fleet.registry import THING
 from rotation_cloud.ports import AwsError, Throttled
 from tests.cloud.device import Device, code
 

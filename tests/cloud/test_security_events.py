@@ -9,8 +9,9 @@ from typing import Any
 
 import pytest
 
-from lab.fleet.account import BASE, THING, Account
+from lab.fleet.account import Account
 from lab.fleet.disturbance import failing
+from lab.fleet.registry import BASE, THING
 from rotation_cloud.attempt import Attempt, begin
 from rotation_cloud.bus import SOURCE, EventBridgeAudit
 from rotation_cloud.ports import AwsError, Throttled

@@ -8,7 +8,8 @@ from typing import Any
 
 import pytest
 
-from lab.fleet.account import BASE, RUNNING, THING
+from lab.fleet.account import RUNNING
+from lab.fleet.registry import BASE, THING
 from rotation_cloud.documents import INVENTORY, Document
 from rotation_cloud.ports import NotFound
 from rotation_cloud.workflow import Cause

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from lab.fleet.account import THING
 from lab.fleet.disturbance import failing, quiet
+from lab.fleet.registry import THING
 from rotation_cloud.ports import AwsError
 from rotation_cloud.records import State
 from rotation_cloud.security_events import Activity

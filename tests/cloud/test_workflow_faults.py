@@ -7,8 +7,8 @@ from collections import Counter
 
 import pytest
 
-from lab.fleet.account import THING
 from lab.fleet.disturbance import Hook, quiet
+from lab.fleet.registry import THING
 from rotation_cloud.ports import AwsError, Throttled
 from tests.cloud.machine import DAY, HOUR, Machine
 

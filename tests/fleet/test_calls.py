@@ -12,10 +12,10 @@ import pytest
 
 from lab.cloud.backend import Backend
 from lab.cloud.quotas import PUBLISHED, Call, Quota, Quotas
-from lab.fleet.account import BASE, Registry
 from lab.fleet.calls import CALLS, Caller, Services
 from lab.fleet.fleet import FleetClock
 from lab.fleet.indexed import IndexedRegistry
+from lab.fleet.registry import BASE, Registry
 from lab.fleet.virtual_time import VirtualTime
 from lab.lab import Lab
 from rotation_cloud import aws

@@ -7,9 +7,9 @@ from dataclasses import replace
 
 import pytest
 
-from lab.fleet.account import BASE
 from lab.fleet.fleet import HOUR, Fleet, Plan
 from lab.fleet.functions import Invocation
+from lab.fleet.registry import BASE
 from lab.fleet.store import Pair
 from lab.fleet.verdict import problems
 
