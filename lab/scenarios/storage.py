@@ -1,4 +1,4 @@
-"""Storage: disks that are full, fixed, cut off or full of other things, and power that goes."""
+"""Storage: disks that are full, fixed, cut off or full of other things. For the power see power.py."""
 
 from __future__ import annotations
 
@@ -14,13 +14,9 @@ from lab.account.authority import generate_private_key, private_key_pem
 from lab.nucleus.recipe import Runtime
 from lab.scenarios.endings import FIRST, hold
 from lab.scenarios.scenario import BOTH, require, scenario
-from lab.scenarios.stage import Stage
+from lab.scenarios.stage import THING, Stage
 
 STORAGE = "Storage"
-PHASES = (
-    *("claiming", "preparing", "requesting", "staged", "probing"),
-    *("switching", "proving", "committing", "committed"),
-)
 
 
 # -- no space, and no way to write ---------------------------------------------------------
@@ -277,75 +273,40 @@ def component_removed_after_adoption(stage: Stage) -> None:
     stage.verdict(rotated=True, job=job)
 
 
-# -- power ------------------------------------------------------------------------------------
-
-
-def _power_cut(phase: str) -> None:
-    def play(stage: Stage) -> None:
-        stage.start()
-        job = stage.create_job()
-        stage.wait_for_phase(phase)
-        stage.device.power_off()
-        stage.certificate_on_disk()
-        stage.start()
-        stage.wait_for_end(job, "succeeded", timeout=120)
-        stage.verdict(rotated=True, job=job)
-
-    play.__doc__ = f"The power is cut while the device is {phase}: it goes on after the boot."
-    scenario(STORAGE, name=f"power-cut-while-{phase}")(play)
-
-
-for _phase in PHASES:
-    _power_cut(_phase)
-
-
 @scenario(STORAGE)
-def power_cut_while_rolling_back(stage: Stage) -> None:
-    """The power is cut in the middle of a rollback: the old pair is in use after the boot."""
+def new_pair_by_hand(stage: Stage) -> None:
+    """The pair is lost, and a person gives the device a new one: it is watched, and rotated."""
     stage.start()
-    job = stage.create_job()
-    stage.wait_for_phase("switching")
-    (new,) = stage.active_certificates() - {stage.old.certificate_id}
-    stage.deactivate(new)
-    stage.wait_for_phase("rolling-back", timeout=90)
-    stage.device.power_off()
-    stage.certificate_on_disk()
+    stage.rotate()
+    stage.wait_for_idle()
+    stage.pass_grace()
+    stage.device.stop()
+    lost, policies = stage.certificate_on_disk(), stage.policies()
+    layout = stage.device.layout
+    for path in (layout.certificate_path, layout.private_key_path):
+        path.write_text("")
+    iot = stage.lab.account.client("iot")
+    made = iot.create_keys_and_certificate(setAsActive=True)
+    for policy in policies:
+        iot.attach_policy(policyName=policy, target=made["certificateArn"])
+    iot.attach_thing_principal(thingName=THING, principal=made["certificateArn"])
+    for path, content in (
+        (layout.certificate_path, made["certificatePem"]),
+        (layout.private_key_path, made["keyPair"]["PrivateKey"]),
+    ):
+        path.unlink()
+        path.write_text(content)
+        path.chmod(0o600)
+    mark = stage.timeline.mark()
     stage.start()
-    stage.wait_for_end(job, "failed", timeout=120)
-    stage.verdict(rotated=False, job=job, reason="prove-unanswered")
-
-
-@scenario(STORAGE)
-def dead_man_strikes(stage: Stage) -> None:
-    """The dead-man's switch goes back to the old pair: the rotation notices, and says so."""
-    stage.start()
-    hold(stage, "proving")
-    require(stage.device.timers == ("certkeeper-dead-man.timer",), "no switch is armed")
-    stage.device.fire_timer("certkeeper-dead-man.timer")
-    stage.wait_for_end(FIRST, "failed", timeout=90)
-    stage.verdict(rotated=False, job=FIRST, reason="prove-unanswered")
-
-
-def _journal_damaged(phase: str) -> None:
-    def play(stage: Stage) -> None:
-        stage.start()
-        hold(stage, phase)
-        stage.device.power_off()
-        (stage.store / "journal.json").write_text("{")
-        stage.device.outbound_fault = None
-        stage.lab.https.come_back()
-        stage.start()
-        stage.wait_for_end(FIRST, "failed", timeout=120)
-        rotated = phase in ("proving", "committing")
-        stage.verdict(
-            rotated=rotated, job=FIRST, status="failed", reason="journal-unreadable", told=1
-        )
-
-    play.__doc__ = (
-        f"The journal is lost while the device is {phase}: the pair in use stays, the job fails."
-    )
-    scenario(STORAGE, name=f"journal-lost-while-{phase}")(play)
-
-
-for _phase in ("requesting", "probing", "proving", "committing"):
-    _journal_damaged(_phase)
+    stage.deactivate(lost)
+    stage.wait_for_line("certificate role=core-device state=ok ", after=mark)
+    stage.take_for_old()
+    job = stage.rotate()
+    stage.wait_for_idle()
+    arn = made["certificateArn"].replace(made["certificateId"], lost)
+    for policy in policies:
+        iot.detach_policy(policyName=policy, target=arn)
+    iot.detach_thing_principal(thingName=THING, principal=arn)
+    iot.delete_certificate(certificateId=lost)
+    stage.verdict(rotated=True, job=job)
