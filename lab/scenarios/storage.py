@@ -1,4 +1,4 @@
-"""Storage: disks that are full, fixed, cut off or full of other things. For the power see power.py."""
+"""Storage: disks that are full, fixed, cut off or full of other things (power.py: no power)."""
 
 from __future__ import annotations
 
