@@ -11,11 +11,7 @@ from enum import StrEnum
 
 from rotation_cloud.in_use import last_heard
 from rotation_cloud.ports import Cloud, NotFound
-from rotation_cloud.records import Record
 from rotation_protocol.jobs import ROTATE
-
-#: No certificate is replaced more often, whatever thresholds and validities were chosen.
-_DAY = 24 * 3600
 
 
 class NotDue(StrEnum):
@@ -26,7 +22,6 @@ class NotDue(StrEnum):
     NOT_ACTIVE = "not-active"  # it opens nothing, so the device cannot be asked over it
     REPLACED = "replaced"  # a rotation has replaced it since
     NOT_IN_USE = "not-in-use"  # the device was last heard with another one
-    TOO_YOUNG = "too-young"  # a rotation issued it less than a day ago: it would never end
     UNDER_WAY = "rotation-under-way"
 
 
@@ -55,17 +50,11 @@ def judge(cloud: Cloud, thing: str, certificate_id: str) -> Judgement:
             return Judgement(reason=NotDue.NOT_IN_USE)
     elif any(record.old == certificate_id and record.keeps_new for record in records):
         return Judgement(reason=NotDue.REPLACED)
-    if any(_is_from(record, certificate_id, since=cloud.clock.now() - _DAY) for record in records):
-        return Judgement(reason=NotDue.TOO_YOUNG)
     if rotation_under_way(cloud, thing):
         return Judgement(reason=NotDue.UNDER_WAY)
     if not cloud.registry.is_active(arn):
         return Judgement(reason=NotDue.NOT_ACTIVE)
     return Judgement(thing_arn=f"{arn.partition(':cert/')[0]}:thing/{thing}")
-
-
-def _is_from(record: Record, certificate_id: str, since: float) -> bool:
-    return record.new == certificate_id and record.keeps_new and record.started > since
 
 
 def rotation_under_way(cloud: Cloud, thing: str, apart_from: str = "") -> bool:

@@ -247,22 +247,6 @@ def asked_by_policy(stage: Stage) -> None:
 
 
 @scenario(CLOUD)
-def ages_by_the_day(stage: Stage) -> None:
-    """Certificates are to live a day: one just issued is not replaced, whatever the device's clock
-    says."""
-    stage.device.move_clock(timedelta(0))
-    stage.start()
-    stage.wait_for_line("checked ")
-    stage.device.deploy({"maxAgeDays": 1})
-    stage.device.move_clock(timedelta(hours=18))
-    ended = stage.timeline.wait_for("succeeded", source="jobs", timeout=120)
-    stage.timeline.poll(lambda: len(stage.lines("request-accepted")) > 1, "another request", 60)
-    stage.verdict(rotated=True, job=str(ended.details["job"]))
-    made = stage.backend.aws_calls["iot", "CreateCertificateFromCsr"]
-    require(made == 1, f"{made} certificates were made")
-
-
-@scenario(CLOUD)
 def client_id_of_another_thing(stage: Stage) -> None:
     """A request in another thing's name is refused, and makes nothing."""
     stage.start()

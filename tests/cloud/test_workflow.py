@@ -130,18 +130,6 @@ def test_not_in_use(machine: Machine) -> None:
     assert reason(machine) == "not-in-use"
 
 
-def test_too_young(machine: Machine) -> None:
-    """What a rotation issued today is not replaced again today, whatever the thresholds."""
-    machine.start()
-    new = machine.rotate()
-    machine.advance(DAY - HOUR)
-    machine.account.jobs.created.clear()
-    assert reason(machine, certificateId=new) == "too-young"
-    machine.advance(HOUR)
-    machine.start()
-    assert len(machine.jobs) == 1
-
-
 def test_a_rotation_under_way(machine: Machine) -> None:
     """A job that somebody made waits for the device, or is in progress."""
     machine.account.jobs.executions[THING, "job-1"] = RUNNING
