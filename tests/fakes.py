@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from certkeeper.core import effects, events, journal
+from certkeeper.core import effects, events, inbound, journal
 from certkeeper.core.certificate import Inventory
 from certkeeper.core.journal import Journal
 from certkeeper.core.link import JOB_SUBSCRIPTIONS
@@ -194,8 +195,13 @@ class FakeNucleus:
     def send(self, topic: str, payload: bytes) -> None:
         if self._attempt is None:
             self.post(events.SendFailed(topic, "not connected", False))
-        else:
-            self.sent.append((topic, payload))
+            return
+        self.sent.append((topic, payload))
+        if topic.endswith("/jobs/$next/get"):  # there is no job
+            answer = json.dumps({"timestamp": 1, **json.loads(payload)}).encode()
+            event = inbound.event_of(f"{topic}/accepted", answer)
+            assert event is not None
+            self.post(event)
 
     def defer_update(self, deployment_id: str, milliseconds: int) -> None:
         self.deferred.append(deployment_id)

@@ -172,6 +172,10 @@ class CoreDevice(DeviceFaults):
         self._running()
         self._loop.run(self._restart(), timeout=_LONGEST_CHANGE)
 
+    def restart_iotcored(self) -> None:
+        """As when that process of nucleus lite has failed, and its service starts it again."""
+        self._loop.run(self._restart_iotcored())
+
     def kill_component(self) -> None:
         """SIGKILL to the component's process: to the nucleus, a crash. From any thread.
 

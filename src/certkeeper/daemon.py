@@ -16,7 +16,14 @@ from typing import Callable, Union
 from certkeeper import ports
 from certkeeper.core import effects, link, monitor, policy, recovery, rotation
 from certkeeper.core.effects import Effect
-from certkeeper.core.events import Event, JournalNotSaved, Surveyed, SurveyFailed, Tick
+from certkeeper.core.events import (
+    Disconnected,
+    Event,
+    JournalNotSaved,
+    Surveyed,
+    SurveyFailed,
+    Tick,
+)
 from certkeeper.core.link import Link
 from certkeeper.core.moment import Moment
 from certkeeper.core.monitor import Monitor, Rules
@@ -227,6 +234,8 @@ class Daemon:
             world.nucleus.send(effect.topic, effect.payload)
         elif isinstance(effect, effects.DeferUpdate):
             world.nucleus.defer_update(effect.deployment_id, effect.milliseconds)
+        elif isinstance(effect, effects.Resubscribe):
+            self.take(Disconnected(self._link.attempt, "nothing is heard over it"))
         else:
             world.rotator.do(effect)
 

@@ -381,6 +381,10 @@ class World:
             self._send(effect.topic, effect.payload)
         elif isinstance(effect, effects.DeferUpdate):
             self.deferred.append(effect)
+        elif isinstance(effect, effects.Resubscribe):
+            self._post(0.0, events.Disconnected(1, "asked for"))
+            self._subscribed = False
+            self.after(1.0, self._ask_for_subscriptions)
         elif isinstance(effect, STEPS_OF_THE_CHILD):
             self._queue.append(effect)
             self._work()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from itertools import pairwise
 
 import pytest
 
@@ -177,7 +178,7 @@ def test_a_throttled_update_is_sent_again(code: str) -> None:
 
 def test_waits_grow() -> None:
     """A question without an answer is asked less and less often."""
-    found, waits = in_phase(Phase.COMMITTED, retry_at=1000.0), []
+    found, waits = in_phase(Phase.COMMITTED, retry_at=1000.0, deaf=3), []
     now = 1000.0
     for _ in range(8):
         found, todo = rotation.step(found, Tick(), context(now))
@@ -187,6 +188,40 @@ def test_waits_grow() -> None:
         now = found.retry_at
     assert waits[0] <= 20.0
     assert 300.0 <= max(waits) <= 900.0
+
+
+def test_subscribes_anew_when_nothing_is_heard() -> None:
+    """Who is deaf connects anew, and asks again; less and less often while that does not help."""
+    found, asked, since = in_phase(Phase.IDLE, retry_at=1000.0), [], 0
+    now, moments = 1000.0, []
+    for _ in range(60):
+        found, todo = rotation.step(found, Tick(), context(now))
+        if effects.Resubscribe() in todo:
+            assert not sent(todo)
+            assert found.retry_at is None
+            asked.append(since)
+            moments.append(now)
+            found, _ = rotation.step(found, events.Disconnected(1, "asked for"), context(now))
+            found, todo = rotation.step(found, events.Online(2), context(now))
+            since = 0
+        since += len(sent(todo))
+        assert found.retry_at is not None
+        now = found.retry_at
+    assert asked[:5] == [3, 6, 9, 12, 12]
+    gaps = [later - earlier for earlier, later in pairwise(moments)]
+    assert gaps[:3] == sorted(gaps[:3])
+    assert gaps[0] > 120.0
+
+
+@pytest.mark.parametrize("unheard", [0, 2, 12])
+def test_an_answer_shows_that_it_hears(unheard: int) -> None:
+    """With any answer the count begins anew; a question that the nucleus did not take is none."""
+    found = in_phase(Phase.IDLE, unheard=unheard, deaf=2)
+    answer = events.JobAnswered("$next", NextJob(None, None))
+    heard, _ = rotation.step(found, answer, context(1000.0))
+    assert (heard.unheard, heard.deaf) == (0, 0)
+    failed, _ = rotation.step(found, events.SendFailed("t", "offline", False), context(1000.0))
+    assert (failed.unheard, failed.deaf) == (0, 2)
 
 
 @pytest.mark.parametrize(

@@ -37,6 +37,10 @@ FAILED_SILENCE = 300.0
 STRUCK = "the dead-man's switch went back to the old pair"
 #: Notifications can be lost: the next job is asked for now and then all the same.
 IDLE_SECONDS = 6 * 3600.0
+#: After so many questions without any answer everything is subscribed anew: where iotcored of
+#: nucleus lite was restarted, publishing works and nobody hears a thing. If that was not why,
+#: after twice as many the next time, and so on up to four times.
+UNHEARD, MOST_UNHEARD = 3, 12
 #: After a look at the device that failed; and before a restart of the nucleus that may be
 #: one of many, since it cannot be written down.
 PAUSE = 900.0
@@ -49,6 +53,12 @@ _PROBE = Backoff(timedelta(seconds=2), timedelta(seconds=15))
 _DEVICE = Backoff(timedelta(seconds=5), timedelta(minutes=5))
 #: A message that the nucleus did not take; on nucleus lite it takes none while it reconnects.
 _RESEND = Backoff(timedelta(seconds=1), timedelta(minutes=1))
+
+_ANSWERS = (
+    *(events.JobNotified, events.JobAnswered, events.JobAskRejected),
+    *(events.UpdateTaken, events.UpdateRejected, events.RequestAnswered, events.MessageRefused),
+    *(events.CreateAnswered, events.CreateRejected, events.CommitAnswered, events.CommitRejected),
+)
 
 #: Asked of the cloud, so that no answer may come; and of the device, which always answers.
 _PACE: Mapping[Phase, Backoff] = {
@@ -99,9 +109,14 @@ def ask(found: Rotation, context: Context) -> Step:
     phase = found.journal.phase
     if phase in _PACE and not found.online:
         return replace(found, retry_at=None), ()
+    if phase in _PACE and found.unheard >= min(UNHEARD * (1 + found.deaf), MOST_UNHEARD):
+        unheard = Log("unheard", {"phase": phase.value, "asked": found.unheard}, effects.WARN)
+        deaf = replace(found, unheard=0, deaf=found.deaf + 1, retry_at=None)
+        return deaf, (unheard, effects.Resubscribe())
     tries = found.tries + 1
     retry_at = None
     if phase in _PACE:
+        found = replace(found, unheard=found.unheard + 1)
         wait = _PACE[phase].delay(tries, context.thing_name).total_seconds()
         retry_at = context.now.monotonic + wait
     asking = replace(found, tries=tries, retry_at=retry_at)
@@ -142,6 +157,10 @@ def _paths(settings: Settings) -> tuple[str | None, str | None]:
 def heard(found: Rotation, event: Event, context: Context) -> tuple[Rotation, Signal | None]:
     """What time, and the state of the connection, mean to the phase's question."""
     now = context.now.monotonic
+    if isinstance(event, _ANSWERS):
+        found = replace(found, unheard=0, deaf=0)
+    elif isinstance(event, events.SendFailed):
+        found = replace(found, unheard=0)
     if isinstance(event, events.Tick):
         if found.until is not None and now >= found.until:
             return replace(found, until=None), Signal.OUT_OF_TIME

@@ -198,6 +198,11 @@ class DeferUpdate:
     milliseconds: int
 
 
+@dataclass(frozen=True)
+class Resubscribe:
+    """Connect to the nucleus anew, and subscribe again to everything."""
+
+
 #: What the rotating child does.
 RotatorStep = Union[
     Survey, Prepare, Stage, Probe, Arm, Activate, Reconnect, Disarm, Wipe, EndRotator
@@ -219,4 +224,5 @@ Effect = Union[
     Send,
     SubscribeJobs,
     DeferUpdate,
+    Resubscribe,
 ]

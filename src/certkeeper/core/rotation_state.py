@@ -32,7 +32,9 @@ class Rotation:
     ``store`` is None until the device has been surveyed; ``taken_up``: the journal that was
     found there has been gone on with. ``lost`` says why a journal that was
     there could not be read. ``entry`` counts the phases of this process, ``tries`` how often
-    the phase's question has been asked. ``online``: what the cloud says reaches us.
+    the phase's question has been asked. ``online``: what the cloud says reaches us. ``unheard``:
+    how often the nucleus took a question, and nothing came back; ``deaf``: how often all was
+    subscribed anew for that.
     """
 
     journal: Journal = _NONE
@@ -46,6 +48,8 @@ class Rotation:
     entry: int = 0
     entered_at: float = 0.0
     tries: int = 0
+    unheard: int = 0
+    deaf: int = 0
     retry_at: float | None = None
     until: float | None = None
     version: int | None = None
