@@ -35,3 +35,18 @@ def connections_cannot_be_broken(stage: Stage) -> None:
         "the target was not restarted",
     )
     stage.verdict(rotated=True, job=job)
+
+
+@scenario(NUCLEI, runtimes=("classic",))
+def deployment_waits(stage: Stage) -> None:
+    """A deployment that comes in mid-rotation is held back until the rotation is over."""
+    stage.start()
+    release = hold(stage, "requesting")
+    asked = stage.device.ask_deployment("d-1")
+    held = [one.recheck_after_ms for one in asked.values()]
+    require(len(held) == 1 and held[0] > 0, f"the deployment was not held back: {asked}")
+    release()
+    stage.wait_for_end(FIRST, "succeeded")
+    stage.verdict(rotated=True, job=FIRST)
+    after = stage.device.ask_deployment("d-1").values()
+    require(all(one.recheck_after_ms == 0 for one in after), f"it is still held back: {after}")
