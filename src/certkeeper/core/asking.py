@@ -54,6 +54,7 @@ _DEVICE = Backoff(timedelta(seconds=5), timedelta(minutes=5))
 #: A message that the nucleus did not take; on nucleus lite it takes none while it reconnects.
 _RESEND = Backoff(timedelta(seconds=1), timedelta(minutes=1))
 
+#: What comes over the subscriptions.
 _ANSWERS = (
     *(events.JobNotified, events.JobAnswered, events.JobAskRejected),
     *(events.UpdateTaken, events.UpdateRejected, events.RequestAnswered, events.MessageRefused),
