@@ -77,7 +77,7 @@ class Case:
         if self.left_one:
             return "an earlier rotation of the thing was left"
         for other in self.records:
-            if other.state is State.GRACE and other.started < record.started:
+            if other.state is State.GRACE and other.is_before(record):
                 why_not = self.why_needed(gone(other), other.ended)
                 if why_not:
                     return f"of the certificate that goes with job {other.job_id}: {why_not}"

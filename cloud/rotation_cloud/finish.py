@@ -101,7 +101,7 @@ def finish(cloud: Cloud, ended: Ended) -> None:
             continue
         if ended.used is not None:
             other = grace.heed(cloud, other, ended.used, ended.at)
-        if record.started and other.started < record.started:
+        if record.started and other.is_before(record):
             _catch_up(cloud, other, is_surpassed=record.keeps_new)
 
 

@@ -107,6 +107,13 @@ class Record:
             return None
         return self.old if self.retire is Which.OLD else self.new
 
+    def is_before(self, other: Record) -> bool:
+        """Whether it is of an earlier rotation of the thing. Of two in one second, the later one
+        began with the certificate that the earlier one issued."""
+        if self.started == other.started:
+            return self.new is not None and self.new == other.old
+        return self.started < other.started
+
     @property
     def keeps_new(self) -> bool:
         """Whether the new certificate became the device's own."""
