@@ -18,6 +18,7 @@ from botocore.config import Config
 from rotation_cloud.aws_errors import translated
 from rotation_cloud.bus import EventBridgeAudit, StepFunctions
 from rotation_cloud.census import IotCensus, IotJobEvents, public_key
+from rotation_cloud.described import described
 from rotation_cloud.iot_jobs import IotJobs
 from rotation_cloud.issuers import IotIssuer, PrivateCaIssuer
 from rotation_cloud.pace import Pace
@@ -133,7 +134,7 @@ class IotRegistry:
         }
 
     def registered(self, arn: str) -> Registered:
-        found = self._described(_id(arn))
+        found = described(self._iot, _id(arn))
         return Registered(arn, found["certificatePem"], found["status"])
 
     def things(self, arn: str) -> Sequence[str]:
@@ -146,11 +147,9 @@ class IotRegistry:
 
     def is_active(self, arn: str) -> bool:
         try:
-            with translated("DescribeCertificate"):
-                found = self._iot.describe_certificate(certificateId=_id(arn))
+            return self.registered(arn).is_active
         except NotFound:
             return False
-        return bool(found["certificateDescription"]["status"] == "ACTIVE")
 
     def stray(self, public_keys: Set[str], since: float) -> Sequence[str]:
         recent = [
@@ -205,12 +204,6 @@ class IotRegistry:
                 return
             read += 1
             yield page
-
-    def _described(self, certificate_id: str) -> dict[str, Any]:
-        with translated("DescribeCertificate"):
-            found = self._iot.describe_certificate(certificateId=certificate_id)
-        description: dict[str, Any] = found["certificateDescription"]
-        return description
 
 
 class IotAnswers:

@@ -14,6 +14,7 @@ from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from rotation_cloud.aws_errors import translated
+from rotation_cloud.described import described
 from rotation_cloud.ports import Listed, NotFound
 
 #: The largest page: https://docs.aws.amazon.com/iot/latest/apireference/API_ListCertificates.html
@@ -38,7 +39,7 @@ class IotCensus:
 
     def status(self, certificate_id: str) -> str:
         try:
-            return str(_description(self._iot, certificate_id)["status"])
+            return str(described(self._iot, certificate_id)["status"])
         except NotFound:
             return ""
 
@@ -72,17 +73,9 @@ class IotJobEvents:
 def public_key(iot: Any, certificate_id: str) -> str:
     """As Census.public_key, with boto3's client."""
     try:
-        pem = _description(iot, certificate_id)["certificatePem"]
+        pem = described(iot, certificate_id)["certificatePem"]
         key = x509.load_pem_x509_certificate(pem.encode()).public_key()
     except (NotFound, ValueError, UnsupportedAlgorithm):
         return ""
     spki = key.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
     return hashlib.sha256(spki).hexdigest()
-
-
-def _description(iot: Any, certificate_id: str) -> dict[str, Any]:
-    with translated("DescribeCertificate"):
-        found: dict[str, Any] = iot.describe_certificate(certificateId=certificate_id)[
-            "certificateDescription"
-        ]
-    return found

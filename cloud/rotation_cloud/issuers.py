@@ -13,6 +13,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
 
 from rotation_cloud.aws_errors import error_code, translated
+from rotation_cloud.described import described
 from rotation_cloud.ports import AlreadyThere, AwsError, Issuance, Order, Throttled
 
 #: Private CA signs within seconds; one that takes longer has done so when the device asks again.
@@ -127,9 +128,7 @@ def _reactivated(iot: Any, pem: str) -> str:
     lost, or whose undoing stopped half way."""
     der = x509.load_pem_x509_certificate(pem.encode()).public_bytes(Encoding.DER)
     certificate_id = hashlib.sha256(der).hexdigest()
-    with translated("DescribeCertificate"):
-        known = iot.describe_certificate(certificateId=certificate_id)
-    arn = str(known["certificateDescription"]["certificateArn"])
+    arn = str(described(iot, certificate_id)["certificateArn"])
     with translated("UpdateCertificate"):
         iot.update_certificate(certificateId=certificate_id, newStatus="ACTIVE")
     return arn

@@ -6,6 +6,7 @@ from contextlib import suppress
 from typing import Any
 
 from rotation_cloud.aws_errors import translated
+from rotation_cloud.described import described
 from rotation_cloud.ports import AlreadyThere, Registered
 
 
@@ -16,9 +17,7 @@ class IotRegistrar:
         self._iot = iot
 
     def certificate(self, certificate_id: str) -> Registered:
-        with translated("DescribeCertificate"):
-            found = self._iot.describe_certificate(certificateId=certificate_id)
-        return _registered(found["certificateDescription"])
+        return _registered(described(self._iot, certificate_id))
 
     def ca(self, ca_id: str) -> Registered:
         with translated("DescribeCACertificate"):
