@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import replace
+from functools import partial
 
 import pytest
 
@@ -168,24 +169,27 @@ def hear(account: Account, status: str, used: str) -> None:
         finish(account.cloud, ended)
 
 
+def run_with(account: Account, at: int, meanwhile: Callable[[], object]) -> None:
+    """A run in which that happens before its call number ``at``, once."""
+    is_nested = False
+
+    def nested(_name: str, _number: int) -> None:
+        nonlocal is_nested
+        if len(account.calls) == at + 1 and not is_nested:
+            is_nested = True
+            meanwhile()
+
+    account.disturb(nested)
+    run(account)
+    assert is_nested
+    account.disturb()
+
+
 def at_each_call(made: Made, meanwhile: Callable[[Account, str], None]) -> None:
     """Does that before each call of a run, in an account of its own each time."""
     for at in range(len(calls_of(made))):
         account, used = made()
-        is_nested = False
-
-        def nested(
-            _name: str, _number: int, account: Account = account, used: str = used, at: int = at
-        ) -> None:
-            nonlocal is_nested
-            if len(account.calls) == at + 1 and not is_nested:
-                is_nested = True
-                meanwhile(account, used)
-
-        account.disturb(nested)
-        run(account)
-        assert is_nested
-        account.disturb()
+        run_with(account, at, partial(meanwhile, account, used))
         assert account.registry.certificates[arn(used)].is_active, at
         account.clock.sleep(2 * HOUR)
         run(account)
@@ -214,18 +218,7 @@ def test_device_asks_again_in_the_midst() -> None:
     """A device asks for its certificate while what is left of its first try is taken back."""
     for at in range(len(calls_of(half_made))):
         account, old = half_made()
-        is_nested = False
-
-        def nested(_name: str, _number: int, account: Account = account, at: int = at) -> None:
-            nonlocal is_nested
-            if len(account.calls) == at + 1 and not is_nested:
-                is_nested = True
-                answer_create(account.cloud, create_event(account.old))
-
-        account.disturb(nested)
-        run(account)
-        account.disturb()
-        assert is_nested
+        run_with(account, at, partial(answer_create, account.cloud, create_event(account.old)))
         account.clock.sleep(10)
         device = Device(account)
         assert code(device.create(old)) == "accepted", at
@@ -298,19 +291,8 @@ def test_rotation_that_begins_in_the_midst_of_a_clean_up() -> None:
     for at in range(len(calls_of(leftover))):
         account, old = leftover()
         account.jobs.executions[THING, "job-2"] = RUNNING
-        is_nested = False
-
-        def nested(
-            _name: str, _number: int, account: Account = account, old: str = old, at: int = at
-        ) -> None:
-            nonlocal is_nested
-            if len(account.calls) == at + 1 and not is_nested:
-                is_nested = True
-                answer_create(account.cloud, create_event(old, "job-2", "b"))
-
-        account.disturb(nested)
-        run(account)
-        account.disturb()
+        asked = create_event(old, "job-2", "b")
+        run_with(account, at, partial(answer_create, account.cloud, asked))
         device = Device(account)
         assert code(device.create(old, "job-2", "b")) == "accepted", at
         new = issued_id(account, "job-2")
