@@ -151,14 +151,14 @@ class Judge:
                 return None
             if not name.startswith("/"):
                 place = "cwd" if folder == _AT_FDCWD else f"fd/{folder}"
-                name = os.path.join(os.readlink(f"/proc/{thread}/{place}"), name)  # noqa: PTH115, PTH118
+                name = f"{_link(thread, place)}/{name}"
         except OSError:
             return None  # the call is about to fail for the same reason
         return os.path.normpath(name)
 
     def _stream(self, thread: int, number: int) -> str | None:
         try:
-            name = os.readlink(f"/proc/{thread}/fd/{number}")  # noqa: PTH115
+            name = _link(thread, f"fd/{number}")
         except OSError:
             return None  # not open
         if name.startswith("/"):
@@ -172,7 +172,7 @@ class Judge:
 
     def _peer(self, thread: int, number: int, address: int, length: int) -> str | None:
         try:
-            name = os.readlink(f"/proc/{thread}/fd/{number}")  # noqa: PTH115
+            name = _link(thread, f"fd/{number}")
             peer = _address(kernel.memory(thread, address, min(length, 128)))
         except OSError:
             return None
@@ -200,6 +200,11 @@ class Judge:
             known = process, " ".join([Path(program).name, *rest])[:_COMMAND_LENGTH]
             self._commands[thread] = known
         return known
+
+
+def _link(thread: int, place: str) -> str:
+    """What a link in a thread's folder says: a path, or a kind and a number as ``socket:[7]``."""
+    return os.readlink(f"/proc/{thread}/{place}")  # noqa: PTH115  # most of them are no paths
 
 
 def _signed(value: int) -> int:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterable
-from difflib import get_close_matches
 
 from lab.fleet.outcome import Outcome
 from lab.fleet.scenarios import SCENARIOS, Scenario
+from lab.wrong_name import wrong_name
 
 #: What make bench plays, and with how many devices.
 BENCH: tuple[tuple[str, int], ...] = (
@@ -34,9 +34,7 @@ def run(name: str | None, devices: int, *, listing: bool) -> int:
             print(f"  {known:<20} {sentence(scenario)}")
         return 0
     if name not in SCENARIOS:
-        near = get_close_matches(name, SCENARIOS, 1)
-        hint = f"; do you mean {near[0]}?" if near else ""
-        print(f"there is no fleet scenario {name!r}{hint} (python -m lab fleet --list)")
+        print(wrong_name("fleet scenario", name, SCENARIOS, "python -m lab fleet --list"))
         return 2
     print(f"== {name}, {devices} devices: {sentence(SCENARIOS[name])}\n", flush=True)
     outcome = play(name, devices)

@@ -72,7 +72,7 @@ def abort(mark: Mark) -> TcpSocket | None:
 def _marked(mark: Mark) -> Iterator[tuple[int, socket.socket] | None]:
     """The socket's descriptor, and a duplicate of the socket."""
     try:
-        descriptors = [int(name) for name in os.listdir("/proc/self/fd")]  # noqa: PTH208
+        descriptors = [int(name) for name in os.listdir("/proc/self/fd")]  # noqa: PTH208  # numbers
     except FileNotFoundError:
         descriptors = []
     for descriptor in descriptors:

@@ -39,12 +39,7 @@ def _issued(name: str, reason: str, sentence: str, forge: Callable[[Stage, str],
 
 
 def _forged(stage: Stage, csr: str, **window: datetime) -> str:
-    parsed = x509.load_pem_x509_csr(csr.encode())
-    return stage.lab.account.own_authority.issue_device_certificate(
-        parsed.public_key(),  # type: ignore[arg-type]
-        AWS_IOT_DEFAULT_SUBJECT,
-        **window,
-    )
+    return stage.lab.account.own_authority.issue_device_certificate_from_csr(csr, **window)
 
 
 def _of_another_key(stage: Stage, _: str) -> str:
@@ -57,7 +52,7 @@ def _of_another_key(stage: Stage, _: str) -> str:
 def _of_another_subject(stage: Stage, csr: str) -> str:
     parsed = x509.load_pem_x509_csr(csr.encode())
     return stage.lab.account.own_authority.issue_device_certificate(
-        parsed.public_key(),  # type: ignore[arg-type]
+        parsed.public_key(),  # type: ignore[arg-type]  # the component makes RSA and EC keys only
         common_name("somebody else"),
     )
 

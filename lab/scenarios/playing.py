@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from difflib import get_close_matches
-
 from lab.narration import narrate
 from lab.nucleus.recipe import Runtime
 from lab.scenarios import every  # noqa: F401  # registers them
 from lab.scenarios.scenario import SCENARIOS, VerdictFailed
 from lab.scenarios.stage import play
 from lab.timeline import NotSeen
+from lab.wrong_name import wrong_name
 
 
 def run(name: str | None, runtimes: tuple[Runtime, ...], *, listing: bool) -> int:
@@ -18,9 +17,7 @@ def run(name: str | None, runtimes: tuple[Runtime, ...], *, listing: bool) -> in
         _print_list()
         return 0
     if name not in SCENARIOS:
-        near = get_close_matches(name, SCENARIOS, 1)
-        hint = f"; do you mean {near[0]}?" if near else ""
-        print(f"there is no scenario {name!r}{hint} (python -m lab scenario --list)")
+        print(wrong_name("scenario", name, SCENARIOS, "python -m lab scenario --list"))
         return 2
     chosen = SCENARIOS[name]
     for runtime in (one for one in runtimes if one in chosen.runtimes):

@@ -32,4 +32,4 @@ class _MovedDatetime(datetime.datetime):
 
 
 time.time = _moved_time
-datetime.datetime = _MovedDatetime  # type: ignore[misc]
+datetime.datetime = _MovedDatetime  # type: ignore[misc]  # a type, put in another's place
