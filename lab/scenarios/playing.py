@@ -6,7 +6,7 @@ from lab.narration import narrate
 from lab.nucleus.recipe import Runtime
 from lab.scenarios import every  # noqa: F401  # registers them
 from lab.scenarios.scenario import SCENARIOS, VerdictFailed
-from lab.scenarios.stage import play
+from lab.scenarios.staging import play
 from lab.timeline import NotSeen
 from lab.wrong_name import wrong_name
 

@@ -11,7 +11,8 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from lab import signer
 from lab.account.authority import common_name, csr_pem
 from lab.scenarios.scenario import require, scenario
-from lab.scenarios.stage import SIGNER, Stage, signers_ca
+from lab.scenarios.stage import Stage
+from lab.scenarios.staging import SIGNER, signers_ca
 
 CLOUD = "Cloud"
 

@@ -7,10 +7,6 @@ IoT Core sees, at the files that a nucleus reads, at what was published to peopl
 from __future__ import annotations
 
 import json
-import os
-import subprocess
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
@@ -18,14 +14,12 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 
 from certkeeper.edge.x509 import key_algorithm
-from lab import signer
-from lab.account.account import Account, DeviceIdentity
+from lab.account.account import DeviceIdentity
 from lab.cloud.backend import Backend
 from lab.iot_core.message import Message
 from lab.lab import Lab
 from lab.nucleus.core_device import CoreDevice
-from lab.nucleus.recipe import Runtime
-from lab.scenarios.scenario import Scenario, VerdictFailed, require
+from lab.scenarios.scenario import require
 from lab.scenarios.workflows import Workflows
 from lab.timeline import Entry
 from rotation_cloud import inventory
@@ -36,7 +30,6 @@ from rotation_protocol.jobs import ROTATE
 THING = "press-7"
 #: Short, so that what has to wait for them is soon over.
 CONFIGURATION = {"commitTimeoutSeconds": 30, "deadManSeconds": 60}
-SIGNER = "signer"  # the name of the operator's own function
 TERMINAL = ("succeeded", "failed", "rejected", "canceled", "removed", "timed-out")
 
 
@@ -349,83 +342,3 @@ class Stage:
 def _says(entry: Entry, start: str) -> bool:
     line = str(entry.details.get("line", ""))
     return entry.source == "component" and line.startswith(start)
-
-
-@contextmanager
-def staged(
-    scenario: Scenario, runtime: Runtime, listener: Callable[[Entry], None] | None = None
-) -> Iterator[Stage]:
-    """The stage for a scenario: everything is there, and the device is not started yet."""
-    with Lab(listener) as lab, small_disk(lab, scenario.stage.get("disk_bytes")):
-        # Where alerts are not what it is about, none of them starts a rotation of its own.
-        parameters = {"AutoRotateBelowDays": "0", **scenario.backend}
-        if scenario.stage.get("private_ca"):
-            parameters |= {"Issuer": "private-ca", "PrivateCaArn": make_private_ca(lab.account)}
-        if scenario.stage.get("signer"):
-            parameters |= {"Issuer": "signer", "SignerFunctionArn": make_signer(lab)}
-        backend = lab.deploy_backend(**parameters)
-        made = dict(scenario.device)
-        configuration = {**CONFIGURATION, **made.pop("configuration", {})}
-        if scenario.stage.get("factory_fresh"):
-            old = lab.account.certify(THING, lab.account.own_authority)
-            device = lab.lay_out(old, runtime=runtime, configuration=configuration)
-        else:
-            device, old = lab.core_device(
-                THING, runtime=runtime, configuration=configuration, **made
-            )
-        try:
-            yield Stage(lab, backend, device, old)
-        finally:
-            device.stop()
-
-
-def make_private_ca(account: Account) -> str:
-    """A private CA in the account, ready to issue; its ARN."""
-    pca = account.client("acm-pca")
-    arn: str = pca.create_certificate_authority(
-        CertificateAuthorityConfiguration={
-            "KeyAlgorithm": "RSA_2048",
-            "SigningAlgorithm": "SHA256WITHRSA",
-            "Subject": {"CommonName": "Device CA"},
-        },
-        CertificateAuthorityType="ROOT",
-    )["CertificateAuthorityArn"]
-    return arn
-
-
-def make_signer(lab: Lab) -> str:
-    """The example of an operator's own signer, with a new CA, as a function; its ARN."""
-    signer.make_ca(signers_ca(lab))
-    return lab.account.make_function(SIGNER, lambda event: signer.sign(event, signers_ca(lab)))
-
-
-def signers_ca(lab: Lab) -> Path:
-    """The folder of the signer's CA."""
-    return lab.folder / "signer-ca"
-
-
-@contextmanager
-def small_disk(lab: Lab, size: int | None) -> Iterator[None]:
-    """A disk of so many bytes for the device's root, if there is to be one."""
-    if size is None:
-        yield
-        return
-    root = lab.folder / THING
-    root.mkdir()
-    subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={size}", "tmpfs", root], check=True)
-    try:
-        yield
-    finally:
-        subprocess.run(["umount", "--lazy", root], check=True)
-
-
-def play(
-    scenario: Scenario, runtime: Runtime, listener: Callable[[Entry], None] | None = None
-) -> None:
-    """Play it. Raises VerdictFailed or NotSeen if it does not end as it promises."""
-    if runtime not in scenario.runtimes:
-        raise VerdictFailed(f"{scenario.name} is not played on {runtime}")
-    if scenario.root and os.geteuid() != 0:
-        raise VerdictFailed(f"{scenario.name} mounts things or changes owners: only root can")
-    with staged(scenario, runtime, listener) as stage:
-        scenario.play(stage)

@@ -12,7 +12,7 @@ import pytest
 from lab.nucleus.recipe import Runtime
 from lab.scenarios import every  # noqa: F401  # registers them
 from lab.scenarios.scenario import SCENARIOS
-from lab.scenarios.stage import play
+from lab.scenarios.staging import play
 
 EVERYWHERE = "CERTKEEPER_EVERY_SCENARIO"
 
