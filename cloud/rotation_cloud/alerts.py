@@ -12,7 +12,7 @@ from __future__ import annotations
 import hashlib
 import logging
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
@@ -25,13 +25,13 @@ from rotation_cloud.ports import AwsError, Cloud, NotFound, RecordChanged
 from rotation_cloud.records import Record
 from rotation_cloud.reports import (
     Report,
-    attached,
     is_being_replaced,
     is_certificate_id,
     is_retired,
     speak_for,
 )
 from rotation_cloud.security_events import Activity, SecurityEvent
+from rotation_cloud.sender import attached, attached_seen
 from rotation_cloud.telling import Matter
 from rotation_protocol.codec import canonical, decode_alert
 from rotation_protocol.fields import WireError
@@ -69,11 +69,12 @@ class Policy:
 
 @dataclass(frozen=True)
 class _Heard:
-    """An alert that is believed, and what was looked up for it."""
+    """An alert that is believed. ``certificates`` are those of the thing, as far as they matter
+    to it."""
 
     report: Report
     alert: Alert
-    arns: Mapping[str, str]
+    certificates: Set[str]
     verified: bool
 
     @property
@@ -93,7 +94,7 @@ def _receive(cloud: Cloud, policy: Policy, report: Report) -> None:
         _log.info("alert-repeated thing=%s %s", report.thing, alert.type.value)
         return
     rotations = cloud.records.of_thing(report.thing)
-    arns = attached(cloud, report, rotations)
+    certificates, seen = _certificates(cloud, report, alert, rotations)
     used_at = report.received_at if alert.certificate_id == report.principal else None
     if is_retired(alert.certificate_id, rotations, used_at):
         raise Outdated("its certificate has been replaced since")
@@ -101,17 +102,28 @@ def _receive(cloud: Cloud, policy: Policy, report: Report) -> None:
     if not verified:
         _check_that_it_may_be_unsigned(policy, alert)
     else:
-        _check_signature(cloud, report, alert, content, arns, rotations)
+        _check_signature(cloud, report, alert, content, certificates, rotations)
         with suppress(RecordChanged):  # ten others have written it meanwhile
-            inventory.note_alert(cloud, report, alert, int(cloud.clock.now()))
+            inventory.note_alert(cloud, report, alert, seen)
     since = cloud.clock.now() - _DAY
     if alert.type in _MENDABLE and is_being_replaced(alert.certificate_id, rotations, since):
         _log.info("alert-while-rotating thing=%s %s", report.thing, alert.type.value)
         return
-    heard = _Heard(report, alert, arns, verified)
+    heard = _Heard(report, alert, certificates, verified)
     if not matter.is_told(heard.moment) and tally(cloud, report.principal, "told") >= MOST_TOLD:
         raise NotBelieved(Doubt.TOO_MANY, f"more than {MOST_TOLD}")
     _serve(cloud, policy, heard, matter)
+
+
+def _certificates(
+    cloud: Cloud, report: Report, alert: Alert, rotations: Sequence[Record]
+) -> tuple[Set[str], int]:
+    """The thing's certificates that may have to do with the alert, by their ids, and when the
+    sender's was seen to be one of them. Raises NotBelieved, Outdated."""
+    if alert.role == CORE_DEVICE and alert.certificate_id not in (None, report.principal):
+        return attached(cloud, report, rotations), int(cloud.clock.now())
+    seen = attached_seen(cloud, report, rotations)
+    return frozenset({report.principal}), seen
 
 
 def _decoded(report: Report) -> tuple[Alert, bytes]:
@@ -149,22 +161,22 @@ def _check_signature(
     report: Report,
     alert: Alert,
     content: bytes,
-    arns: Mapping[str, str],
+    certificates: Set[str],
     rotations: Sequence[Record],
 ) -> None:
     """By the certificate of the connection, or by the one that the alert names, if that is the
     thing's too. Raises NotBelieved, or Outdated if the key was replaced since."""
     for certificate_id in dict.fromkeys((report.principal, alert.certificate_id or "")):
-        if certificate_id in arns and _has_signed(cloud, arns[certificate_id], alert, content):
+        if certificate_id in certificates and _has_signed(cloud, certificate_id, alert, content):
             return
     if any(r.keeps_new and r.started > alert.checked_at.timestamp() for r in rotations):
         raise Outdated("the key that signed it has been replaced since")
     raise NotBelieved(Doubt.WRONG_SIGNATURE, f"an alert of type {alert.type.value}")
 
 
-def _has_signed(cloud: Cloud, arn: str, alert: Alert, content: bytes) -> bool:
+def _has_signed(cloud: Cloud, certificate_id: str, alert: Alert, content: bytes) -> bool:
     try:
-        registered = cloud.registry.registered(arn)
+        registered = cloud.registry.registered(certificate_id)
     except NotFound:
         return False
     return registered.is_active and signature.is_by(registered.pem, alert.signature or "", content)
@@ -197,7 +209,7 @@ def _is_rotation_due(policy: Policy, heard: _Heard) -> bool:
         heard.verified
         and alert.type in _MENDABLE
         and alert.role == CORE_DEVICE
-        and alert.certificate_id in heard.arns
+        and alert.certificate_id in heard.certificates
         and alert.days_remaining is not None
         and policy.auto_rotate_below_days > 0
         and alert.days_remaining < policy.auto_rotate_below_days
@@ -250,7 +262,7 @@ def _tell(
 
 def _command(cloud: Cloud, policy: Policy, heard: _Heard) -> str:
     """What makes the rotation job by hand, one a day at most."""
-    account_arn = heard.arns[heard.report.principal].partition(":cert/")[0]
+    account_arn = policy.job_template_arn.partition(":jobtemplate/")[0]
     thing = heard.report.thing
     return (
         f"aws iot create-job --job-id {workflow.execution_name(thing, cloud.clock.now())} \\\n"

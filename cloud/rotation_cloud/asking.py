@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from rotation_cloud.ports import Cloud, NotFound
+from rotation_cloud.ports import Cloud, NotFound, certificate_id_of
 from rotation_protocol import topics
 from rotation_protocol.fields import Fields, WireError
 from rotation_protocol.reasons import RejectionCode
@@ -72,6 +72,6 @@ def attachment_of(cloud: Cloud, asking: Asking) -> tuple[str, str]:
     except NotFound:
         attached = {}
     for arn, attachment in attached.items():
-        if arn.partition(":cert/")[2] == asking.principal:
+        if certificate_id_of(arn) == asking.principal:
             return arn, attachment
     raise Refusal(RejectionCode.NOT_ALLOWED, "the certificate is not attached to the thing")

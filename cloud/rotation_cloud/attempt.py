@@ -67,7 +67,7 @@ class Settled:
     detail: str = ""
 
 
-def begin(cloud: Cloud, attempt: Attempt, thing_arn: str, token: str) -> None:
+def begin(cloud: Cloud, attempt: Attempt, token: str) -> None:
     """Makes the job whose end wakes ``token``; or wakes it at once, if there is nothing to do.
 
     Raises AwsError, RecordChanged: to be called again, with another token.
@@ -78,7 +78,7 @@ def begin(cloud: Cloud, attempt: Attempt, thing_arn: str, token: str) -> None:
         return
     _noted(cloud, attempt.thing, job_id, token=token)
     try:
-        cloud.jobs.create(job_id, thing_arn)
+        cloud.jobs.create(job_id, attempt.thing)
     except AlreadyThere:
         # By an earlier try, whose token may have been woken in vain. A job without an execution
         # is one that has not been rolled out yet.

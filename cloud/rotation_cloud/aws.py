@@ -18,11 +18,11 @@ from botocore.config import Config
 from rotation_cloud.aws_errors import translated
 from rotation_cloud.bus import EventBridgeAudit, StepFunctions
 from rotation_cloud.census import IotCensus, IotJobEvents, public_key
-from rotation_cloud.described import described
+from rotation_cloud.described import described, registered
 from rotation_cloud.iot_jobs import IotJobs
 from rotation_cloud.issuers import IotIssuer, PrivateCaIssuer
 from rotation_cloud.pace import Pace
-from rotation_cloud.ports import Cloud, Issuer, NotFound, Registered
+from rotation_cloud.ports import Cloud, Issuer, NotFound, Registered, certificate_id_of
 from rotation_cloud.registrar import IotRegistrar
 from rotation_cloud.signer import SignerIssuer
 from rotation_cloud.sns import SnsAlerts, SnsNotices
@@ -133,9 +133,8 @@ class IotRegistry:
             for one in page.get("thingPrincipalObjects", [])
         }
 
-    def registered(self, arn: str) -> Registered:
-        found = described(self._iot, _id(arn))
-        return Registered(arn, found["certificatePem"], found["status"])
+    def registered(self, certificate_id: str) -> Registered:
+        return registered(described(self._iot, certificate_id))
 
     def things(self, arn: str) -> Sequence[str]:
         pages = self._pages("list_principal_things", principal=arn)
@@ -145,9 +144,9 @@ class IotRegistry:
         pages = self._pages("list_attached_policies", target=arn)
         return [policy["policyName"] for page in pages for policy in page.get("policies", [])]
 
-    def is_active(self, arn: str) -> bool:
+    def is_active(self, certificate_id: str) -> bool:
         try:
-            return self.registered(arn).is_active
+            return self.registered(certificate_id).is_active
         except NotFound:
             return False
 
@@ -186,11 +185,11 @@ class IotRegistry:
 
     def deactivate(self, arn: str) -> None:
         with translated("UpdateCertificate"):
-            self._iot.update_certificate(certificateId=_id(arn), newStatus="INACTIVE")
+            self._iot.update_certificate(certificateId=certificate_id_of(arn), newStatus="INACTIVE")
 
     def delete(self, arn: str) -> None:
         with translated("DeleteCertificate"):
-            self._iot.delete_certificate(certificateId=_id(arn))
+            self._iot.delete_certificate(certificateId=certificate_id_of(arn))
 
     def _pages(
         self, operation: str, most: int | None = None, **arguments: Any
@@ -225,7 +224,3 @@ class SystemClock:
 
     def sleep(self, seconds: float) -> None:
         time.sleep(seconds)
-
-
-def _id(arn: str) -> str:
-    return arn.partition(":cert/")[2]

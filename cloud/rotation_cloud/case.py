@@ -16,7 +16,7 @@ from datetime import UTC, datetime
 
 from rotation_cloud.documents import INVENTORY
 from rotation_cloud.findings import Kind
-from rotation_cloud.fleet import Fleet, finished_at, gone, kept
+from rotation_cloud.fleet import Fleet, finished_at
 from rotation_cloud.heartbeat import Heartbeat
 from rotation_cloud.ports import Cloud, NotFound
 from rotation_cloud.records import Record, State
@@ -65,11 +65,11 @@ class Case:
 
     def used(self) -> str | None:
         """The certificate that the device uses, as far as it is known."""
-        finished = [one for one in self.records if one.state is State.DONE and kept(one)]
+        finished = [one for one in self.records if one.state is State.DONE and one.kept]
         last = finished[-1] if finished else None
         since = 0 if last is None else finished_at(last)
         shown = None if self.heartbeat is None else self.heartbeat.certificate_used(since)
-        return shown or (None if last is None else kept(last))
+        return shown or (None if last is None else last.kept)
 
     def why_not_finish(self, record: Record) -> str:
         """Why finish.py may not be called for it: it goes on with the thing's earlier rotations,
@@ -78,7 +78,7 @@ class Case:
             return "an earlier rotation of the thing was left"
         for other in self.records:
             if other.state is State.GRACE and other.is_before(record):
-                why_not = self.why_needed(gone(other), other.ended)
+                why_not = self.why_needed(other.gone, other.ended)
                 if why_not:
                     return f"of the certificate that goes with job {other.job_id}: {why_not}"
         return ""
@@ -96,7 +96,7 @@ class Case:
             return needed
         for other in self.records:
             # Whoever asks for a certificate proves which one he uses: it is the old one then.
-            needs = (kept(other),) if other.state is State.DONE else (other.old, other.new)
+            needs = (other.kept,) if other.state is State.DONE else (other.old, other.new)
             if other.job_id != record.job_id and other.started >= record.started and goes in needs:
                 return f"the rotation of job {other.job_id} counts on it"
         if goes == record.new and self._others_of(record.new_arn):

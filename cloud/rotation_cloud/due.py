@@ -6,11 +6,10 @@ an operator's slip. What speaks against it ends the workflow, and is no failure.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from enum import StrEnum
 
-from rotation_cloud.in_use import last_heard
-from rotation_cloud.ports import Cloud, NotFound
+from rotation_cloud import inventory
+from rotation_cloud.ports import Cloud, NotFound, certificate_id_of
 from rotation_protocol.jobs import ROTATE
 
 
@@ -25,36 +24,32 @@ class NotDue(StrEnum):
     UNDER_WAY = "rotation-under-way"
 
 
-@dataclass(frozen=True)
-class Judgement:
-    """``thing_arn`` if it is due, else ``reason``."""
+def why_not(cloud: Cloud, thing: str, certificate_id: str) -> NotDue | None:
+    """None if it is due. Raises AwsError.
 
-    thing_arn: str = ""
-    reason: NotDue | None = None
-
-
-def judge(cloud: Cloud, thing: str, certificate_id: str) -> Judgement:
-    """Raises AwsError."""
-    try:
-        attached = cloud.registry.principals(thing)
-    except NotFound:
-        return Judgement(reason=NotDue.NO_SUCH_THING)
-    arns = [arn for arn in attached if arn.partition(":cert/")[2] == certificate_id]
-    if not arns:
-        return Judgement(reason=NotDue.NOT_ATTACHED)
-    (arn,) = arns
+    AWS IoT is asked about the certificate unless the device was heard with it lately: a job that
+    is made in vain does no harm, and its quotas are for the rotations.
+    """
+    heard, now = inventory.read(cloud, thing), cloud.clock.now()
+    is_vouched = heard.is_attached(certificate_id, now) and heard.is_in_use(certificate_id, now)
+    if not is_vouched:
+        try:
+            attached = cloud.registry.principals(thing)
+        except NotFound:
+            return NotDue.NO_SUCH_THING
+        if certificate_id not in map(certificate_id_of, attached):
+            return NotDue.NOT_ATTACHED
     records = cloud.records.of_thing(thing)
-    heard = last_heard(cloud, thing)
-    if heard is not None and all(heard.at > record.ended for record in records):
-        if heard.certificate_id != certificate_id:
-            return Judgement(reason=NotDue.NOT_IN_USE)
+    if heard.principal and all(heard.heard_at > record.ended for record in records):
+        if heard.principal != certificate_id:
+            return NotDue.NOT_IN_USE
     elif any(record.old == certificate_id and record.keeps_new for record in records):
-        return Judgement(reason=NotDue.REPLACED)
+        return NotDue.REPLACED
     if rotation_under_way(cloud, thing):
-        return Judgement(reason=NotDue.UNDER_WAY)
-    if not cloud.registry.is_active(arn):
-        return Judgement(reason=NotDue.NOT_ACTIVE)
-    return Judgement(thing_arn=f"{arn.partition(':cert/')[0]}:thing/{thing}")
+        return NotDue.UNDER_WAY
+    if not (is_vouched or cloud.registry.is_active(certificate_id)):
+        return NotDue.NOT_ACTIVE
+    return None
 
 
 def rotation_under_way(cloud: Cloud, thing: str, apart_from: str = "") -> bool:

@@ -16,7 +16,7 @@ from rotation_cloud.due import rotation_under_way
 from rotation_cloud.findings import Kind
 from rotation_cloud.fleet import near
 from rotation_cloud.heartbeat import Heartbeat
-from rotation_cloud.ports import NotFound
+from rotation_cloud.ports import NotFound, certificate_id_of
 
 
 def examine(case: Case, auto_rotate_days: int) -> None:
@@ -45,7 +45,7 @@ def examine(case: Case, auto_rotate_days: int) -> None:
     if heard is not None and is_silent:
         _silent(case, heard)
     if not case.is_under_way:
-        ids = [arn.partition(":cert/")[2] for arn in attached]
+        ids = [certificate_id_of(arn) for arn in attached]
         leftovers.review_orphans(case, ids)
         is_usable = _certificates(case, ids)
         if is_usable and not is_silent:

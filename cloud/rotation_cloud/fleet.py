@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from rotation_cloud.documents import INVENTORY
 from rotation_cloud.heartbeat import Heartbeat
 from rotation_cloud.ports import Cloud, Listed
-from rotation_cloud.records import KEPT_SECONDS, Record, State, Which
+from rotation_cloud.records import KEPT_SECONDS, Record, State
 
 #: What is younger than this, in seconds, is somebody's work in progress: an event that is on its
 #: way or delivered again, a list that lags behind, a clock that differs.
@@ -120,19 +120,19 @@ class Fleet:
 
     def _record_looks_wrong(self, record: Record, now: float) -> bool:
         if record.state is State.DONE:
-            is_open = record.unsure or not record.told or self.is_active(gone(record))
+            is_open = record.unsure or not record.told or self.is_active(record.gone)
             return (is_open and is_settled(record, now)) or not self._is_kept_active(record)
         if record.state is State.GRACE:
             is_over = now > record.grace_ends + PATIENCE
             is_untold = not record.told and now > record.ended + PATIENCE
-            return is_over or is_untold or not self.is_active(kept(record))
+            return is_over or is_untold or not self.is_active(record.kept)
         if record.state in (State.ISSUED, State.COMMITTED) and not self.is_active(record.new):
             return True
         return now - record.started > PATIENCE and not record.is_leased(now)
 
     def _is_kept_active(self, record: Record) -> bool:
         """Also true where a later rotation has the say."""
-        used = kept(record)
+        used = record.kept
         return used is None or self.is_active(used) or not self.is_last_named_by(record, used)
 
 
@@ -146,20 +146,6 @@ def is_due_for_a_look(thing: str, things: int, now: float) -> bool:
 def near(auto_rotate_days: int) -> float:
     """How many days before its deadline a certificate is the reconciler's business."""
     return max(auto_rotate_days, 7)
-
-
-def gone(record: Record) -> str | None:
-    """The certificate that a finished rotation has removed, or should have."""
-    if record.retire is None:
-        return None
-    return record.old if record.retire is Which.OLD else record.new
-
-
-def kept(record: Record) -> str | None:
-    """The certificate that a rotation leaves to the device, once its job has ended."""
-    if record.retire is None:
-        return None
-    return record.new if record.retire is Which.OLD else record.old
 
 
 def is_settled(record: Record, now: float) -> bool:

@@ -11,7 +11,7 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 from enum import StrEnum
 
-from rotation_cloud.in_use import last_heard
+from rotation_cloud import inventory
 from rotation_cloud.ports import Cloud, RecordChanged
 from rotation_cloud.records import Record, State, Which
 from rotation_cloud.retirement import retire_as_decided
@@ -74,7 +74,7 @@ def close(cloud: Cloud, thing: str, job_id: str) -> Closing:
         record = cloud.records.get(thing, job_id)
         if record is None or not record.grace_ends or record.state is State.DONE:
             return Closing(Outcome.RETIRED)
-        victim = (record.old if record.retire is Which.OLD else record.new) or ""
+        victim = record.gone or ""
         if record.state is State.GRACE:
             if cloud.clock.now() < record.grace_ends:
                 return Closing(Outcome.WAITING, victim, record.grace_ends)
@@ -100,12 +100,12 @@ def end(cloud: Cloud, record: Record) -> Record:
 
 
 def _objection(cloud: Cloud, record: Record, victim: str) -> Objection | None:
-    heard = last_heard(cloud, record.thing)
-    if heard is not None and heard.certificate_id == victim and heard.at > record.ended:
+    heard, kept = inventory.read(cloud, record.thing), record.kept or ""
+    if heard.principal == victim and heard.heard_at > record.ended:
         return Objection.STILL_IN_USE
-    if not cloud.registry.is_active(record.kept_arn):
-        return Objection.OTHER_NOT_ACTIVE
-    return None
+    if heard.is_in_use(kept, cloud.clock.now()) or cloud.registry.is_active(kept):
+        return None
+    return Objection.OTHER_NOT_ACTIVE
 
 
 def _say_kept(cloud: Cloud, record: Record, victim: str, objection: Objection) -> None:

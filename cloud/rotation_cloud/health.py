@@ -1,8 +1,7 @@
 """A device's health message, from the rule into the inventory.
 
 It is not signed, and so is believed as far as its connection: the sender's certificate is the
-thing's. That is looked up once a week for each certificate, since every device sends one a
-day, and the registry's quotas are for the rotations.
+thing's.
 """
 
 from __future__ import annotations
@@ -16,13 +15,13 @@ from rotation_cloud import inventory
 from rotation_cloud.doubts import Doubt, NotBelieved
 from rotation_cloud.hearing import hear
 from rotation_cloud.ports import Cloud, RecordChanged
-from rotation_cloud.reports import Report, attached, speak_for
+from rotation_cloud.reports import Report, speak_for
+from rotation_cloud.sender import attached_seen
 from rotation_protocol.codec import decode_health
 from rotation_protocol.fields import WireError
 from rotation_protocol.messages import Health
 from rotation_protocol.reasons import ReadinessCheckName
 
-_WEEK = 7 * 24 * 3600
 _KNOWN_CHECKS = frozenset(name.value for name in ReadinessCheckName)
 
 
@@ -33,12 +32,7 @@ def receive(cloud: Cloud, event: Mapping[str, Any]) -> None:
 
 def _receive(cloud: Cloud, report: Report) -> None:
     health = _decoded(report)
-    known = inventory.read(cloud, report.thing)
-    now = int(cloud.clock.now())
-    seen = known.attached_seen
-    if known.principal != report.principal or now - seen > _WEEK:
-        attached(cloud, report, cloud.records.of_thing(report.thing))
-        seen = now
+    seen = attached_seen(cloud, report, cloud.records.of_thing(report.thing))
     with suppress(RecordChanged):  # ten others have written it meanwhile
         inventory.note_health(cloud, report, health, seen)
 

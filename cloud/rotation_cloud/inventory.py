@@ -29,6 +29,12 @@ _FAILURES = frozenset({"FAILED", "TIMED_OUT", "REJECTED"})
 #: Ends of jobs that are known again if their event comes again.
 _ENDS_KEPT = 10
 _SHORT = 40
+_DAY = 24 * 3600
+#: For how long the registry's word is taken that a certificate is attached to a thing.
+ATTACHED_SECONDS = 7 * _DAY
+#: For how long a device is taken to use what it was last heard with. One that is on is heard once
+#: a day; one day may be missed.
+_HEARD_SECONDS = 2 * _DAY
 
 
 @dataclass(frozen=True)
@@ -63,6 +69,15 @@ class Entry:
     last_failure: int = 0
     last_failure_reason: str = ""
     ends: tuple[str, ...] = ()
+
+    def is_attached(self, certificate_id: str, now: float) -> bool:
+        """Whether the certificate was found attached to the thing lately enough not to ask."""
+        seen = certificate_id == self.principal and self.attached_seen
+        return bool(seen) and now - seen <= ATTACHED_SECONDS
+
+    def is_in_use(self, certificate_id: str, now: float) -> bool:
+        """Whether the device was heard with it lately: AWS IoT let it in, so it was ACTIVE."""
+        return certificate_id == self.principal and now - self.heard_at <= _HEARD_SECONDS
 
     @classmethod
     def of(cls, document: Document | None) -> Entry:

@@ -19,6 +19,7 @@ class IotJobs:
         self._iot = iot
         self._iot_jobs_data = iot_jobs_data
         self._template_arn = template_arn
+        self._account_arn = template_arn.partition(":jobtemplate/")[0]
 
     def execution(self, thing: str, job_id: str) -> Execution | None:
         try:
@@ -48,12 +49,12 @@ class IotJobs:
         both = (*found.get("inProgressJobs", []), *found.get("queuedJobs", []))
         return [one["jobId"] for one in both]
 
-    def create(self, job_id: str, thing_arn: str) -> None:
+    def create(self, job_id: str, thing: str) -> None:
         try:
             with translated("CreateJob"):
                 self._iot.create_job(
                     jobId=job_id,
-                    targets=[thing_arn],
+                    targets=[f"{self._account_arn}:thing/{thing}"],
                     jobTemplateArn=self._template_arn,
                     # Whoever makes it here tries again by himself.
                     jobExecutionsRetryConfig={

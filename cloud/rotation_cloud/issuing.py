@@ -14,7 +14,15 @@ from dataclasses import dataclass, replace
 
 from rotation_cloud import notices
 from rotation_cloud.asking import Refusal
-from rotation_cloud.ports import AwsError, Cloud, Order, RecordChanged, Refused, Throttled
+from rotation_cloud.ports import (
+    AwsError,
+    Cloud,
+    Order,
+    RecordChanged,
+    Refused,
+    Throttled,
+    certificate_id_of,
+)
 from rotation_cloud.records import Record, State, Which
 from rotation_cloud.retirement import retire, retire_strays
 from rotation_cloud.security_events import Activity, SecurityEvent
@@ -98,7 +106,7 @@ def _issue(cloud: Cloud, record: Record, csr: str, made: _Made) -> Issued:
     record = cloud.records.write(
         replace(
             record,
-            new=issuance.arn.partition(":cert/")[2],
+            new=certificate_id_of(issuance.arn),
             certificate_pem=issuance.pem,
             policies=made.policies,
             unsure=False,
@@ -115,7 +123,7 @@ def _issue(cloud: Cloud, record: Record, csr: str, made: _Made) -> Issued:
             Activity.CERTIFICATE_ISSUED,
             record.thing,
             job_id=record.job_id,
-            certificate_id=issuance.arn.partition(":cert/")[2],
+            certificate_id=certificate_id_of(issuance.arn),
         )
     )
     return answer
@@ -129,7 +137,7 @@ def _token(record: Record) -> str:
 
 def _undo(cloud: Cloud, record: Record, made: _Made) -> None:
     """Takes back what was made; ``made`` then says what is left, and so does the record."""
-    certificate = made.arn.partition(":cert/")[2] if made.arn else None
+    certificate = certificate_id_of(made.arn) if made.arn else None
     try:
         if made.arn is not None:
             retire(cloud, made.arn, made.policies, record.thing, record.job_id)

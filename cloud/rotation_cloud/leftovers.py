@@ -12,7 +12,7 @@ from dataclasses import replace
 from rotation_cloud.case import ACTIVE, Case, text
 from rotation_cloud.findings import Kind
 from rotation_cloud.finish import Ended, finish
-from rotation_cloud.fleet import finished_at, gone, is_settled, kept
+from rotation_cloud.fleet import finished_at, is_settled
 from rotation_cloud.ports import Cloud, Listed
 from rotation_cloud.records import Record, State
 from rotation_cloud.retirement import retire
@@ -27,7 +27,7 @@ def review(case: Case, record: Record) -> None:
         return
     if record.unsure and not case.is_under_way:
         record = _without_strays(case, record)
-    goes = gone(record)
+    goes = record.gone
     if goes is not None and _should_be_gone(case, record, goes):
         _leftover(case, record, goes)
 
@@ -38,7 +38,7 @@ def review_orphans(case: Case, attached: Collection[str]) -> None:
     ``attached`` are the ids of the thing's own.
     """
     for record in case.records:
-        used = kept(record) if record.state is State.DONE else None
+        used = record.kept if record.state is State.DONE else None
         if used is None or used in attached or not _is_ours_still(case, record, used):
             continue
         if not case.cloud.registry.things(f"{record.account_arn}:cert/{used}"):
@@ -71,7 +71,7 @@ def _leftover(case: Case, record: Record, goes: str) -> None:
     ended_at = finished_at(record)
     why_not = "CertKeeper did not issue it"
     if goes in case.fleet.issued:
-        stays = kept(record) if things else None
+        stays = record.kept if things else None
         why_not = case.why_not(record, goes, stays, ended_at) or case.why_not_finish(record)
     case.repair_unless(
         why_not,

@@ -1,7 +1,8 @@
 """What the decisions need from AWS, and the errors that they tell apart.
 
 ``aws.py`` is the real thing. Every call may raise AwsError; a sub-class says more where a
-decision depends on it. A certificate is named by its ARN, a thing by its name.
+decision depends on it. A certificate is named by its ARN, a thing by its name; where only the
+id of a certificate is known, as from a message, that is said.
 """
 
 from __future__ import annotations
@@ -41,6 +42,11 @@ class InUse(AwsError):
 
 class RecordChanged(Exception):
     """The record is not the one that was read: somebody else wrote it in between."""
+
+
+def certificate_id_of(arn: str) -> str:
+    """A certificate's id; empty for the ARN of any other principal."""
+    return arn.partition(":cert/")[2]
 
 
 @dataclass(frozen=True)
@@ -105,7 +111,7 @@ class Listed:
 
     @property
     def id(self) -> str:
-        return self.arn.partition(":cert/")[2]
+        return certificate_id_of(self.arn)
 
     @property
     def is_active(self) -> bool:
@@ -129,8 +135,8 @@ class Registry(Protocol):
     def principals(self, thing: str) -> dict[str, str]:
         """ARN and attachment type of every principal of the thing. Raises NotFound."""
 
-    def registered(self, arn: str) -> Registered:
-        """The certificate itself. Raises NotFound."""
+    def registered(self, certificate_id: str) -> Registered:
+        """The certificate of that id. Raises NotFound."""
 
     def things(self, arn: str) -> Sequence[str]:
         """Every thing that the certificate is attached to."""
@@ -138,8 +144,8 @@ class Registry(Protocol):
     def policies(self, arn: str) -> Sequence[str]:
         """The names of all policies attached to the certificate."""
 
-    def is_active(self, arn: str) -> bool:
-        """Whether the certificate is there, and opens anything."""
+    def is_active(self, certificate_id: str) -> bool:
+        """Whether there is a certificate of that id, and it opens anything."""
 
     def stray(self, public_keys: Set[str], since: float) -> Sequence[str]:
         """The certificates of these keys (SHA-256 of the SPKI) that are attached to no thing.
@@ -167,9 +173,6 @@ class Registry(Protocol):
 
 class Registrar(Protocol):
     """What letting a device in asks of AWS IoT beside the registry."""
-
-    def certificate(self, certificate_id: str) -> Registered:
-        """Raises NotFound."""
 
     def ca(self, ca_id: str) -> Registered:
         """A CA that is registered. Raises NotFound."""
@@ -200,7 +203,7 @@ class JobExecutions(Protocol):
     def pending(self, thing: str) -> Sequence[str]:
         """The ids of the jobs that wait for the thing or are in progress."""
 
-    def create(self, job_id: str, thing_arn: str) -> None:
+    def create(self, job_id: str, thing: str) -> None:
         """Makes the rotation job for one thing. Raises AlreadyThere."""
 
     def cancel(self, thing: str, job_id: str) -> None:

@@ -103,9 +103,7 @@ class Record:
     @property
     def victim(self) -> str | None:
         """The certificate that is being retired, by its id."""
-        if self.state is not State.RETIRING:
-            return None
-        return self.old if self.retire is Which.OLD else self.new
+        return self.gone if self.state is State.RETIRING else None
 
     def is_before(self, other: Record) -> bool:
         """Whether it is of an earlier rotation of the thing. Of two in one second, the later one
@@ -119,10 +117,23 @@ class Record:
         """Whether the new certificate became the device's own."""
         return self.state is State.COMMITTED or self.retire is Which.OLD
 
+    def has_attached(self, certificate_id: str) -> bool:
+        """Whether it was this rotation that attached the certificate to the thing, and it stays."""
+        return certificate_id == self.new and (self.state is State.ISSUED or self.keeps_new)
+
     @property
-    def kept_arn(self) -> str:
-        """The certificate that stays, once ``retire`` says which one goes."""
-        return self.new_arn if self.retire is Which.OLD else self.old_arn
+    def kept(self) -> str | None:
+        """The certificate that stays with the device; None until that is decided."""
+        if self.retire is None:
+            return None
+        return self.new if self.retire is Which.OLD else self.old
+
+    @property
+    def gone(self) -> str | None:
+        """The certificate that goes, or has gone; None until that is decided."""
+        if self.retire is None:
+            return None
+        return self.old if self.retire is Which.OLD else self.new
 
     def is_leased(self, now: float) -> bool:
         """Whether somebody may be at work on it."""

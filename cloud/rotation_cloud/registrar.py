@@ -6,8 +6,8 @@ from contextlib import suppress
 from typing import Any
 
 from rotation_cloud.aws_errors import translated
-from rotation_cloud.described import described
-from rotation_cloud.ports import AlreadyThere, Registered
+from rotation_cloud.described import registered
+from rotation_cloud.ports import AlreadyThere, Registered, certificate_id_of
 
 
 class IotRegistrar:
@@ -16,13 +16,10 @@ class IotRegistrar:
     def __init__(self, iot: Any) -> None:
         self._iot = iot
 
-    def certificate(self, certificate_id: str) -> Registered:
-        return _registered(described(self._iot, certificate_id))
-
     def ca(self, ca_id: str) -> Registered:
         with translated("DescribeCACertificate"):
             found = self._iot.describe_ca_certificate(certificateId=ca_id)
-        return _registered(found["certificateDescription"])
+        return registered(found["certificateDescription"])
 
     def create_thing(self, thing: str) -> None:
         # With other attributes it is there all the same:
@@ -32,15 +29,4 @@ class IotRegistrar:
 
     def activate(self, arn: str) -> None:
         with translated("UpdateCertificate"):
-            self._iot.update_certificate(
-                certificateId=arn.partition(":cert/")[2], newStatus="ACTIVE"
-            )
-
-
-def _registered(described: dict[str, Any]) -> Registered:
-    return Registered(
-        arn=described["certificateArn"],
-        pem=described["certificatePem"],
-        status=described["status"],
-        ca_id=described.get("caCertificateId", ""),
-    )
+            self._iot.update_certificate(certificateId=certificate_id_of(arn), newStatus="ACTIVE")

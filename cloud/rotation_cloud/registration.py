@@ -21,7 +21,14 @@ from cryptography import x509
 from rotation_cloud import admission, documents, notices
 from rotation_cloud.admission import NotAdmitted, Reason
 from rotation_cloud.documents import Document
-from rotation_cloud.ports import AwsError, Cloud, NotFound, RecordChanged, Registered
+from rotation_cloud.ports import (
+    AwsError,
+    Cloud,
+    NotFound,
+    RecordChanged,
+    Registered,
+    certificate_id_of,
+)
 from rotation_cloud.records import LEASE_SECONDS
 from rotation_cloud.security_events import Activity, SecurityEvent
 from rotation_protocol.fields import Fields
@@ -66,7 +73,7 @@ def register(cloud: Cloud, terms: Terms, event: Mapping[str, Any]) -> None:
     """
     certificate_id = Fields(event).required("certificateId", str)
     try:
-        found = cloud.registrar.certificate(certificate_id)
+        found = cloud.registry.registered(certificate_id)
     except NotFound:
         _log.warning("registration-gone certificate=%s", certificate_id)
         return
@@ -131,11 +138,11 @@ def _in_use(
     """The thing's other certificates (ARN) that open anything, where they may be replaced."""
     active = []
     for other in attached or ():
-        certificate_id = other.partition(":cert/")[2]
+        certificate_id = certificate_id_of(other)
         if other == arn or not certificate_id:
             continue
         with suppress(NotFound):
-            found = cloud.registrar.certificate(certificate_id)
+            found = cloud.registry.registered(certificate_id)
             if found.status == _ACTIVE and not admission.has_ended(found.pem, _now(cloud)):
                 active.append(other)
     if active and not terms.replaces:
@@ -198,7 +205,7 @@ def _replace(cloud: Cloud, thing: str, certificate_id: str, replaced: list[str])
             SecurityEvent(
                 Activity.CERTIFICATE_RETIRED,
                 thing,
-                certificate_id=arn.partition(":cert/")[2],
+                certificate_id=certificate_id_of(arn),
                 reason="replaced",
                 detail=f"by {certificate_id}",
             )

@@ -14,8 +14,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from rotation_cloud.doubts import Doubt, NotBelieved, Outdated
-from rotation_cloud.ports import Cloud, NotFound
+from rotation_cloud.doubts import Doubt, NotBelieved
 from rotation_cloud.records import Record, State, Which
 
 #: More than twice what the component sends (docs/protocol.md, "Sizes").
@@ -78,23 +77,6 @@ def speak_for(report: Report, thing: object) -> None:
     """Raises NotBelieved unless that is the thing whose client id the connection has."""
     if thing != report.thing:
         raise NotBelieved(Doubt.OTHER_THING, f"it speaks for {thing}")
-
-
-def attached(cloud: Cloud, report: Report, rotations: Sequence[Record]) -> dict[str, str]:
-    """The ARN of each of the thing's certificates by its id, the sender's among them.
-
-    Raises NotBelieved if that is not among them, and Outdated if it was before a rotation.
-    """
-    try:
-        principals = cloud.registry.principals(report.thing)
-    except NotFound:
-        principals = {}
-    arns = {arn.partition(":cert/")[2]: arn for arn in principals}
-    if report.principal not in arns:
-        if is_retired(report.principal, rotations):
-            raise Outdated("the sender's certificate has been replaced since")
-        raise NotBelieved(Doubt.NOT_ATTACHED, "")
-    return arns
 
 
 def is_retired(

@@ -12,7 +12,7 @@ from contextlib import suppress
 
 from rotation_cloud import notices
 from rotation_cloud.documents import DENIED, Document
-from rotation_cloud.ports import Cloud, InUse, NotFound, RecordChanged
+from rotation_cloud.ports import Cloud, InUse, NotFound, RecordChanged, certificate_id_of
 from rotation_cloud.records import Record, Which
 from rotation_cloud.security_events import Activity, SecurityEvent
 
@@ -76,7 +76,7 @@ def retire(cloud: Cloud, arn: str, policies: Iterable[str], thing: str, job_id: 
             Activity.CERTIFICATE_RETIRED,
             thing,
             job_id=job_id,
-            certificate_id=arn.partition(":cert/")[2],
+            certificate_id=certificate_id_of(arn),
         )
     )
     _detach_policies(cloud, arn, policies)
@@ -89,7 +89,7 @@ def retire(cloud: Cloud, arn: str, policies: Iterable[str], thing: str, job_id: 
 def _deny(cloud: Cloud, arn: str) -> None:
     """What is deleted and signed by a CA with auto-registration would come back when its key is
     used again, by the device or by a thief: it is not to be let in."""
-    certificate_id = arn.partition(":cert/")[2]
+    certificate_id = certificate_id_of(arn)
     if cloud.documents.get(certificate_id, DENIED) is None:
         with suppress(RecordChanged):
             cloud.documents.write(Document(certificate_id, DENIED, {"why": "it was retired"}))

@@ -13,7 +13,7 @@ from rotation_cloud import grace
 from rotation_cloud.attempt import Attempt, Outcome, Settled
 from rotation_cloud.attempt import begin as begin_attempt
 from rotation_cloud.attempt import settle as settle_attempt
-from rotation_cloud.due import judge
+from rotation_cloud.due import why_not
 from rotation_cloud.ports import Cloud
 from rotation_cloud.review import Case
 from rotation_cloud.review import hand_over as hand_case_over
@@ -27,19 +27,15 @@ def validate(cloud: Cloud, event: Mapping[str, Any]) -> dict[str, Any]:
     """``rotation`` is the execution's input: thing, certificateId, cause."""
     rotation = _rotation(event)
     rotation.enum("cause", Cause)
-    judgement = judge(
+    reason = why_not(
         cloud, rotation.required("thing", str), rotation.required("certificateId", str)
     )
-    if judgement.reason is not None:
-        return {"due": False, "reason": judgement.reason.value}
-    return {"due": True, "thingArn": judgement.thing_arn}
+    return {"due": True} if reason is None else {"due": False, "reason": reason.value}
 
 
 def begin(cloud: Cloud, event: Mapping[str, Any]) -> dict[str, Any]:
     """``token`` is woken when the job has ended, or at once if there is none to be made."""
-    fields = Fields(event)
-    thing_arn, token = fields.required("thingArn", str), fields.required("token", str)
-    begin_attempt(cloud, _attempt(event), thing_arn, token)
+    begin_attempt(cloud, _attempt(event), Fields(event).required("token", str))
     return {}
 
 

@@ -103,6 +103,8 @@ class Judge:
         """
         number, arguments = kernel.system_call(thread)
         call = self._calls[number]
+        if self._begin is not None and not call.name.startswith(self._begin.call):
+            return None
         targets = [
             target
             for kind, place in call.subjects

@@ -43,11 +43,10 @@ class Jobs:
     def pending(self, thing: str) -> Sequence[str]:
         return [job for (name, job), e in self.executions.items() if name == thing and not e.ended]
 
-    def create(self, job_id: str, thing_arn: str) -> None:
+    def create(self, job_id: str, thing: str) -> None:
         if job_id in self.created:
             raise AlreadyThere(job_id)
-        self.created[job_id] = thing_arn
-        thing = thing_arn.partition(":thing/")[2]
+        self.created[job_id] = thing
         identity = f"1@{self._clock.now():g}"
         self.executions[thing, job_id] = replace(RUNNING, status="QUEUED", identity=identity)
 

@@ -24,7 +24,7 @@ from lab.fleet.functions import Functions, Sleep
 from lab.fleet.indexed import IndexedRecords, IndexedRegistry
 from lab.fleet.iot_core import IotCore
 from lab.fleet.jobs_port import ServiceJobs
-from lab.fleet.registry import BASE, EXCLUSIVE, Census, Issuer, Registrar
+from lab.fleet.registry import EXCLUSIVE, Census, Issuer, Registrar
 from lab.fleet.store import Pair
 from lab.fleet.virtual_time import VirtualTime
 from lab.fleet.workflows import Machines, MachineWorkflows
@@ -109,7 +109,7 @@ class Fleet:
     def create_job(self, job_id: str, devices: Sequence[Device] | None = None, **job: Any) -> None:
         """A job of the template for these devices, or all; ``job`` are fields of CreateJob."""
         chosen = self.devices if devices is None else devices
-        self.jobs.create_for(job_id, [f"{BASE}:thing/{each.thing}" for each in chosen], **job)
+        self.jobs.create_for(job_id, [each.thing for each in chosen], **job)
 
     def run(self, seconds: float, done: Callable[[], bool] = lambda: False) -> None:
         """Let so much time pass, or until ``done``, which is asked once a minute."""

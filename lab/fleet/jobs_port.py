@@ -6,6 +6,7 @@ import json
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+from lab.fleet.registry import BASE
 from lab.jobs.service import Jobs, JobsError
 from rotation_cloud.ports import AlreadyThere, Ending, Execution, NotFound
 
@@ -40,9 +41,9 @@ class ServiceJobs:
         found = self._jobs.get_pending_job_executions(thing)
         return [one["jobId"] for one in (*found["inProgressJobs"], *found["queuedJobs"])]
 
-    def create(self, job_id: str, thing_arn: str) -> None:
+    def create(self, job_id: str, thing: str) -> None:
         none = {"criteriaList": [{"failureType": "ALL", "numberOfRetries": 0}]}
-        self.create_for(job_id, [thing_arn], jobExecutionsRetryConfig=none)
+        self.create_for(job_id, [thing], jobExecutionsRetryConfig=none)
 
     def cancel(self, thing: str, job_id: str) -> None:
         try:
@@ -67,10 +68,10 @@ class ServiceJobs:
             queued=found["queuedAt"].timestamp(),
         )
 
-    def create_for(self, job_id: str, thing_arns: Sequence[str], **request: Any) -> None:
+    def create_for(self, job_id: str, things: Sequence[str], **request: Any) -> None:
         """A job of the template for these things, as an operator makes it."""
-        request = {**self._template, **request, "jobId": job_id, "targets": list(thing_arns)}
-        things = [arn.rpartition("/")[2] for arn in thing_arns]
+        targets = [f"{BASE}:thing/{thing}" for thing in things]
+        request = {**self._template, **request, "jobId": job_id, "targets": targets}
         try:
             self._jobs.control.create_job(request, things)
         except JobsError as error:

@@ -55,10 +55,10 @@ class Registry:
         self._made = 0
         self._held_until: dict[str, float] = {}
 
-    def registered(self, arn: str) -> Registered:
-        certificate = self.get(arn)
-        status = "ACTIVE" if certificate.is_active else "INACTIVE"
-        return Registered(arn, certificate.pem, status)
+    def registered(self, certificate_id: str) -> Registered:
+        found = self.get(f"{BASE}:cert/{certificate_id}")
+        status = "PENDING_ACTIVATION" if found.is_pending else _status(found)
+        return Registered(found.arn, found.pem, status, found.ca_id)
 
     def add(
         self,
@@ -104,7 +104,8 @@ class Registry:
     def policies(self, arn: str) -> Sequence[str]:
         return sorted(self.get(arn).policies)
 
-    def is_active(self, arn: str) -> bool:
+    def is_active(self, certificate_id: str) -> bool:
+        arn = f"{BASE}:cert/{certificate_id}"
         return arn in self.certificates and self.certificates[arn].is_active
 
     def stray(self, public_keys: Set[str], since: float) -> Sequence[str]:
@@ -164,13 +165,6 @@ class Registrar:
     def __init__(self, registry: Registry) -> None:
         self._registry = registry
         self.cas: dict[str, Registered] = {}
-
-    def certificate(self, certificate_id: str) -> Registered:
-        found = self._registry.get(f"{BASE}:cert/{certificate_id}")
-        status = "PENDING_ACTIVATION" if found.is_pending else "INACTIVE"
-        return Registered(
-            found.arn, found.pem, "ACTIVE" if found.is_active else status, found.ca_id
-        )
 
     def ca(self, ca_id: str) -> Registered:
         if ca_id not in self.cas:

@@ -61,9 +61,9 @@ NOTE: dict[Send, int] = {
 
 
 def test_the_calls_are_those_expected() -> None:
-    """The table three times and the registry twice before anything is believed."""
-    assert CALLS[:5] == [
-        *("documents.get", "documents.get", "records.of_thing"),
+    """The table four times and the registry twice before anything is believed."""
+    assert CALLS[:6] == [
+        *("documents.get", "documents.get", "records.of_thing", "documents.get"),
         *("registry.principals", "registry.registered"),
     ]
     assert CALLS.count("alerts.tell") == CALLS.count("workflows.start") == 1

@@ -33,6 +33,7 @@ from rotation_cloud.ports import (
     Refused,
     Registered,
     Throttled,
+    certificate_id_of,
 )
 from rotation_cloud.sns import SnsAlerts, SnsNotices
 from tests.cloud.device import csr, ended_event, event
@@ -123,12 +124,14 @@ def test_errors_of_the_registry(site: Site) -> None:
     with pytest.raises(Refused):
         site.cloud.issuer.issue(order("no CSR"))
     with pytest.raises(NotFound):
-        registry.registered(gone)
-    assert registry.registered(arn) == Registered(arn, site.device.certificate_pem, "ACTIVE")
+        registry.registered(certificate_id_of(gone))
+    certificate_id = site.device.certificate_id
+    found = Registered(arn, site.device.certificate_pem, "ACTIVE")
+    assert registry.registered(certificate_id) == found
     site.account.client("iot").update_certificate(
-        certificateId=site.device.certificate_id, newStatus="INACTIVE"
+        certificateId=certificate_id, newStatus="INACTIVE"
     )
-    assert not registry.registered(arn).is_active
+    assert not registry.registered(certificate_id).is_active
     assert registry.things(arn) == ["press-7"]
     assert registry.policies(arn) == ["press-7"]
     assert registry.principals("press-7") == {arn: "NON_EXCLUSIVE_THING"}
@@ -136,11 +139,11 @@ def test_errors_of_the_registry(site: Site) -> None:
 
 def test_whether_a_certificate_is_active(site: Site) -> None:
     """ACTIVE, INACTIVE, and gone."""
-    registry, arn = site.cloud.registry, site.device.certificate_arn
-    assert registry.is_active(arn)
-    registry.deactivate(arn)
-    assert not registry.is_active(arn)
-    assert not registry.is_active(arn.replace(site.device.certificate_id, "f" * 64))
+    registry, certificate_id = site.cloud.registry, site.device.certificate_id
+    assert registry.is_active(certificate_id)
+    registry.deactivate(site.device.certificate_arn)
+    assert not registry.is_active(certificate_id)
+    assert not registry.is_active("f" * 64)
 
 
 def test_stray_certificates(site: Site) -> None:

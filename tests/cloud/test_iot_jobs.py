@@ -36,15 +36,11 @@ def jobs(account: Account) -> IotJobs:
     return IotJobs(account.client("iot"), None, made["jobTemplateArn"])
 
 
-def thing_arn(account: Account) -> str:
-    return f"arn:aws:iot:{account.region}:{account.account_id}:thing/press-7"
-
-
 def test_a_job_and_its_end(account: Account, jobs: IotJobs) -> None:
     """It goes on, then it has ended, with what the device said of it."""
-    jobs.create("job-1", thing_arn(account))
+    jobs.create("job-1", "press-7")
     with pytest.raises(AlreadyThere):
-        jobs.create("job-1", thing_arn(account))
+        jobs.create("job-1", "press-7")
     assert jobs.ending("press-7", "job-1") is None
     update = {"status": "FAILED", "statusDetails": {"reason": "store-full"}}
     account.jobs.update_job_execution("press-7", "job-1", update)
@@ -56,7 +52,7 @@ def test_a_job_and_its_end(account: Account, jobs: IotJobs) -> None:
 
 def test_nobody_else_tries_again(account: Account, jobs: IotJobs) -> None:
     """The template's retries do not hold: who makes the job tries again by himself."""
-    jobs.create("job-1", thing_arn(account))
+    jobs.create("job-1", "press-7")
     account.jobs.update_job_execution("press-7", "job-1", {"status": "FAILED"})
     assert account.jobs.get_pending_job_executions("press-7")["queuedJobs"] == []
 
@@ -64,7 +60,7 @@ def test_nobody_else_tries_again(account: Account, jobs: IotJobs) -> None:
 @pytest.mark.parametrize("status", ["QUEUED", "IN_PROGRESS"])
 def test_cancelling(account: Account, jobs: IotJobs, status: str) -> None:
     """Also what is in progress; twice is no error, and what has ended stays as it is."""
-    jobs.create("job-1", thing_arn(account))
+    jobs.create("job-1", "press-7")
     if status == "IN_PROGRESS":
         account.jobs.update_job_execution("press-7", "job-1", {"status": status})
     for _ in range(2):
@@ -81,4 +77,4 @@ def test_what_is_not_there(account: Account, jobs: IotJobs) -> None:
     with pytest.raises(NotFound):
         jobs.ending("press-7", "job-1")
     with pytest.raises(AwsError):
-        jobs.create("job-1", thing_arn(account) + "0")
+        jobs.create("job-1", "press-70")

@@ -108,7 +108,7 @@ def test_certificate_that_waits_no_more(status: str) -> None:
     if status == "gone":
         del factory.account.registry.certificates[found.arn]
     register(factory.account.cloud, TERMS, event(device))
-    assert factory.account.calls == ["registrar.certificate"]
+    assert factory.account.calls == ["registry.registered"]
 
 
 # -- the CA ------------------------------------------------------------------------------

@@ -20,7 +20,7 @@ from rotation_cloud.registration import BeingRegistered, register
 from tests.cloud.factory import POLICY, SAW, TERMS, Factory, event
 
 CALLS = (
-    *("registrar.certificate", "registrar.ca", "registrar.create_thing", "registrar.activate"),
+    *("registry.registered", "registrar.ca", "registrar.create_thing", "registrar.activate"),
     *("registry.things", "registry.principals", "registry.attach_policy", "registry.attach_thing"),
     *("documents.get", "documents.write"),
 )

@@ -82,7 +82,7 @@ def test_job_of_a_workflow() -> None:
     account.jobs.executions.clear()
     attempt = Attempt(THING, "execution", 1)
     for token in ("first", "second"):
-        begin(account.cloud, attempt, f"{BASE}:thing/{THING}", token)
+        begin(account.cloud, attempt, token)
     assert said(account) == [(Activity.ROTATION_REQUESTED, "", "")]
     assert account.audit.events[0].job_id == attempt.job_id
 

@@ -187,7 +187,7 @@ def test_still_in_use(machine: Machine) -> None:
 
 def test_console_made_job(machine: Machine) -> None:
     """A job that nobody's workflow made has its grace period, and its end, all the same."""
-    machine.account.jobs.create("job-1", f"{BASE}:thing/{THING}")
+    machine.account.jobs.create("job-1", THING)
     new = machine.rotate()
     assert len(machine.machines.executions(machine.arn)) == 1
     machine.advance(7 * DAY - 1)
