@@ -72,8 +72,7 @@ class Entry:
 
     def is_attached(self, certificate_id: str, now: float) -> bool:
         """Whether the certificate was found attached to the thing lately enough not to ask."""
-        seen = certificate_id == self.principal and self.attached_seen
-        return bool(seen) and now - seen <= ATTACHED_SECONDS
+        return certificate_id == self.principal and now - self.attached_seen <= ATTACHED_SECONDS
 
     def is_in_use(self, certificate_id: str, now: float) -> bool:
         """Whether the device was heard with it lately: AWS IoT let it in, so it was ACTIVE."""

@@ -266,6 +266,22 @@ def test_inactive_certificate_proves_nothing(account: Account, monitor: Monitor)
     assert monitor.reasons() == ["wrong-signature"]
 
 
+def test_device_that_is_known(account: Account, monitor: Monitor) -> None:
+    """Its certificate is not looked for among the thing's again, but its key's signature counts."""
+    monitor.sends(monitor.health())
+    before = account.calls.count("registry.principals")
+    monitor.sends(monitor.signed())
+    assert monitor.subjects == [ENDS_IN_SIX]
+    monitor.sends(monitor.signed(monitor.alert(threshold=1), by=pair("other")))
+    assert monitor.reasons() == ["wrong-signature"]
+    assert account.calls.count("registry.principals") == before
+    other = register(account, pair("other"))
+    named = monitor.alert(threshold=3, certificate_id=other)
+    monitor.sends(monitor.signed(named, by=pair("other")))
+    assert account.calls.count("registry.principals") == before + 1
+    assert len(monitor.subjects) == 3
+
+
 def test_certificate_that_is_gone_meanwhile(account: Account, monitor: Monitor) -> None:
     """Deleted between the two looks: nothing verifies, and nothing fails."""
 

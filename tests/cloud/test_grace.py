@@ -177,6 +177,20 @@ def test_new_certificate_that_opens_nothing(account: Account, device: Device, go
     assert account.registry.active() == {account.old}
 
 
+@pytest.mark.parametrize(("silent_days", "asked"), [(0, 0), (2, 0), (3, 1), (7, 1)])
+def test_new_certificate_that_was_heard_lately(
+    account: Account, device: Device, silent_days: int, asked: int
+) -> None:
+    """Presence says it: AWS IoT is asked about the new certificate only if the device is silent."""
+    account.clock.sleep((DAYS - silent_days) * 24 * 3600)
+    heard(account, issued_id(account))
+    account.clock.sleep(silent_days * 24 * 3600 - 1)
+    before = account.calls.count("registry.is_active")
+    assert grace.close(account.cloud, THING, "job-1").outcome is Outcome.RETIRED
+    assert account.calls.count("registry.is_active") == before + asked
+    assert account.registry.active() == {issued_id(account)}
+
+
 # -- what comes within it --------------------------------------------------------------------
 
 

@@ -216,6 +216,35 @@ def test_registry_is_asked_once_a_week(account: Account, monitor: Monitor) -> No
     assert monitor.reasons() == ["not-attached"]
 
 
+@pytest.mark.parametrize(
+    ("state", "retire", "asked"),
+    [
+        (State.ISSUED, None, 0),
+        (State.COMMITTED, None, 0),
+        (State.GRACE, Which.OLD, 0),
+        (State.DONE, Which.OLD, 0),
+        (State.ISSUING, None, 1),
+        (State.UNDOING, None, 1),
+        (State.GRACE, Which.NEW, 1),
+    ],
+)
+def test_certificate_that_a_rotation_attached(
+    account: Account, monitor: Monitor, state: State, retire: Which | None, asked: int
+) -> None:
+    """What CertKeeper itself has attached lately, and keeps, is not looked up."""
+    started = int(account.clock.now()) - 60
+    new = register(account, pair("next"))
+    rotation = Record(THING, "job-1", state, new=new, old="e" * 64, retire=retire, started=started)
+    account.records.write(rotation)
+    monitor.sends(monitor.health(), principal=new)
+    assert monitor.entry.principal == new
+    assert account.calls.count("registry.principals") == asked
+    assert monitor.entry.attached_seen == (int(account.clock.now()) if asked else started)
+    account.clock.sleep(7 * DAY)
+    monitor.sends(monitor.health(), principal=new)
+    assert account.calls.count("registry.principals") == asked + (not asked)
+
+
 def test_health_message_that_outlived_its_connection(account: Account, monitor: Monitor) -> None:
     """Sent over the certificate that a rotation has removed: neither noted nor a forgery."""
     gone = "e" * 64

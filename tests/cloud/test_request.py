@@ -9,6 +9,7 @@ import pytest
 from lab.fleet.account import RUNNING, Account
 from lab.fleet.disturbance import failing
 from lab.fleet.registry import THING
+from rotation_cloud.documents import INVENTORY, Document
 from rotation_cloud.ports import AwsError, Throttled
 from tests.cloud.device import Device, code
 
@@ -61,6 +62,20 @@ def test_identity_is_checked(account: Account, device: Device) -> None:
     assert code(device.request(account.old, certificateId=7)) == "invalid-request"
     assert code(device.request(account.old, certificateId="f" * 64)) == "other-principal"
     assert account.workflows.started == {}
+
+
+def test_device_that_is_known(account: Account, device: Device) -> None:
+    """Of one that was heard over this certificate within a week the registry is not asked."""
+    now = int(account.clock.now())
+    body = {"principal": account.old, "heardAt": now, "attachedSeen": now}
+    account.documents.write(Document(THING, INVENTORY, body))
+    assert code(device.request(account.old)) == "accepted"
+    assert "registry.principals" not in account.calls
+    assert code(device.request("f" * 64)) == "not-allowed"
+    account.clock.sleep(8 * 24 * 3600)
+    before = account.calls.count("registry.principals")
+    assert code(device.request(account.old)) == "accepted"
+    assert account.calls.count("registry.principals") == before + 1
 
 
 def test_throttled(account: Account, device: Device) -> None:

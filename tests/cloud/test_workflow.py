@@ -88,8 +88,8 @@ def reason(machine: Machine, **given: Any) -> str:
     return str(execution.output["reason"])
 
 
-def heard(machine: Machine, certificate_id: str) -> None:
-    body = {"principal": certificate_id, "heardAt": int(machine.account.clock.now())}
+def heard(machine: Machine, certificate_id: str, **more: int) -> None:
+    body = {"principal": certificate_id, "heardAt": int(machine.account.clock.now()), **more}
     known = machine.account.documents.get(THING, INVENTORY) or Document(THING, INVENTORY)
     machine.account.documents.write(replace(known, body={**known.body, **body}))
 
@@ -127,6 +127,32 @@ def test_replaced_meanwhile(machine: Machine) -> None:
 def test_not_in_use(machine: Machine) -> None:
     """The device was heard with another certificate."""
     heard(machine, "f" * 64)
+    assert reason(machine) == "not-in-use"
+
+
+@pytest.mark.parametrize(
+    ("silent_days", "seen_days_ago", "asked"),
+    [(0, 0, False), (2, 7, False), (3, 3, True), (0, 8, True)],
+)
+def test_certificate_that_is_vouched_for(
+    machine: Machine, silent_days: int, seen_days_ago: int, asked: bool
+) -> None:
+    """AWS IoT is not asked about a certificate with which the device was heard lately."""
+    account = machine.account
+    seen = int(account.clock.now()) + (silent_days - seen_days_ago) * DAY
+    heard(machine, account.old, attachedSeen=seen)
+    machine.advance(silent_days * DAY)
+    machine.start()
+    assert len(machine.jobs) == 1
+    looked = [call for call in account.calls if call.startswith("registry.")]
+    assert looked == (["registry.principals", "registry.is_active"] if asked else [])
+
+
+def test_another_certificate_is_not_vouched_for(machine: Machine) -> None:
+    """What was heard of one says nothing of the other."""
+    heard(machine, "f" * 64, attachedSeen=int(machine.account.clock.now()))
+    assert reason(machine, certificateId="e" * 64) == "not-attached"
+    machine.account.registry.deactivate(f"{BASE}:cert/{machine.account.old}")
     assert reason(machine) == "not-in-use"
 
 
