@@ -181,9 +181,13 @@ def rotation() -> list[Row]:
         device, old = lab.core_device(THING, runtime="lite", configuration=CONFIGURATION)
         stage = Stage(lab, backend, device, old)
         stage.start()
+        _wait_until_heard(lab, 0)
+        backend.idle()
         for _ in range(ROTATIONS):
             mark, before = lab.timeline.mark(), backend.aws_calls
             job = stage.rotate()
+            # The check that follows, before the grace period passes on the lab's clock.
+            _wait_until_heard(lab, mark)
             stage.wait_for_idle()
             stage.verdict(rotated=True, job=job)
             stage.take_for_old()
@@ -230,6 +234,11 @@ def _own_time(lab: Lab, mark: int, job: str) -> float:
 def _at(lab: Lab, mark: int, event: str, **details: Any) -> float:
     """When that happened first, in seconds."""
     return lab.timeline.wait_for(event, after=mark, **details).at
+
+
+def _wait_until_heard(lab: Lab, after: int) -> None:
+    """Until a health message has come to the backend."""
+    lab.timeline.wait_for("function-invoked", after=after, function="HealthFunction")
 
 
 def _timed(work: Callable[[], None]) -> float:
