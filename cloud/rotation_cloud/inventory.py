@@ -75,7 +75,11 @@ class Entry:
         return certificate_id == self.principal and now - self.attached_seen <= ATTACHED_SECONDS
 
     def is_in_use(self, certificate_id: str, now: float) -> bool:
-        """Whether the device was heard with it lately: AWS IoT let it in, so it was ACTIVE."""
+        """Whether the device was heard with it lately, so that it was ACTIVE: once it is not, AWS IoT
+        ends its connections within minutes.
+
+        https://docs.aws.amazon.com/iot/latest/apireference/API_UpdateCertificate.html
+        """
         return certificate_id == self.principal and now - self.heard_at <= _HEARD_SECONDS
 
     @classmethod
