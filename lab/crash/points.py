@@ -71,18 +71,39 @@ class Begin:
         call, colon, suffix = text.partition(":")
         return cls(suffix, call) if colon else cls(text)
 
+    def may_be(self, call: Call) -> bool:
+        """False if it cannot be this call, whatever it is about."""
+        return call.name.startswith(self.call)
+
     def at(self, call: Call, targets: Iterable[str]) -> bool:
         """Whether it is this call."""
-        return call.name.startswith(self.call) and any(
-            target.endswith(self.suffix) for target in targets
-        )
+        return self.may_be(call) and any(target.endswith(self.suffix) for target in targets)
+
+
+@dataclass(frozen=True)
+class Once:
+    """Where counting begins: at the first call once somebody has made that file."""
+
+    path: Path
+
+    def may_be(self, _call: Call) -> bool:
+        """See Begin."""
+        return self.path.exists()
+
+    def at(self, _call: Call, _targets: Iterable[str]) -> bool:
+        """See Begin."""
+        return self.path.exists()
 
 
 class Judge:
     """Counts the points of one traced program."""
 
     def __init__(
-        self, calls: dict[int, Call], *, ignore: Iterable[str] = (), begin: Begin | None = None
+        self,
+        calls: dict[int, Call],
+        *,
+        ignore: Iterable[str] = (),
+        begin: Begin | Once | None = None,
     ) -> None:
         """``ignore``: folders (or files) besides the usual ones. ``begin`` None: at once."""
         interpreter = (sys.prefix, sys.base_prefix)
@@ -103,8 +124,9 @@ class Judge:
         """
         number, arguments = kernel.system_call(thread)
         call = self._calls[number]
-        if self._begin is not None and not call.name.startswith(self._begin.call):
-            return None
+        is_before = self._begin is not None and not self._begin.may_be(call)
+        if is_before and not any(kind == "address" for kind, _ in call.subjects):
+            return None  # of an address it is remembered whose it is
         targets = [
             target
             for kind, place in call.subjects

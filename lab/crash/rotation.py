@@ -1,9 +1,9 @@
 """``python -m lab crash``: the component is killed before each call of a rotation, and booted.
 
-Four runs are counted, and each of their points is tried on a fresh device: a whole rotation
+Five runs are counted, and each of their points is tried on a fresh device: a whole rotation
 on nucleus lite with the adoption of the store, where one process goes from the claim to the
-end; the same with a commit that is refused, so that it rolls back; and on classic, where the
-nucleus is restarted in the middle, what comes after that, with both ends.
+end; on classic, where the nucleus is restarted in the middle, the rotation up to that and the
+one after it; and on both, from the refusal of its commit on, one that is rolled back.
 """
 
 from __future__ import annotations
@@ -27,7 +27,8 @@ from lab.scenarios.scenario import VerdictFailed
 from lab.scenarios.stage import CONFIGURATION, TERMINAL, THING, Stage
 from lab.timeline import NotSeen
 
-#: The first thing that a rotation writes down.
+#: The first thing that a rotation writes down. A rollback begins with the refusal: what comes
+#: before it is the rotation's.
 BEGIN = "openat:.journal.json.new"
 PATIENCE = 150.0
 
@@ -45,10 +46,10 @@ class Run:
 
 RUNS = (
     Run("rotation and adoption, lite", "lite", 1, False),
-    Run("rollback, lite", "lite", 1, True),
+    Run("rollback from the refusal on, lite", "lite", 1, True),
     Run("rotation up to the restart, classic", "classic", 1, False),
     Run("rotation after the restart, classic", "classic", 2, False),
-    Run("rollback after the restart, classic", "classic", 2, True),
+    Run("rollback from the refusal on, classic", "classic", 2, True),
 )
 
 
@@ -135,7 +136,7 @@ def _stage(lab: Lab, run: Run, kill_before: int | None, record: Path | None) -> 
     backend = lab.deploy_backend()
     device, old = lab.core_device(THING, runtime=run.runtime, configuration=CONFIGURATION)
     root = device.layout.root
-    skip, armed = Path(f"{root}.skip"), Path(f"{root}.armed")
+    skip, armed, refusal = (Path(f"{root}.{what}") for what in ("skip", "armed", "refusal"))
     if run.start > 1:
         skip.touch()
     armed.touch()
@@ -143,7 +144,7 @@ def _stage(lab: Lab, run: Run, kill_before: int | None, record: Path | None) -> 
         ["env", "PYTHONPATH=@", sys.executable],
         kill_before=kill_before,
         record=record,
-        begin=BEGIN,
+        begin=refusal if run.refused else BEGIN,
         ignore=[root / "packages"],
     )
     traced = shlex.join(command).replace("PYTHONPATH=@", 'PYTHONPATH="$PYTHONPATH"')
@@ -163,14 +164,17 @@ def _stage(lab: Lab, run: Run, kill_before: int | None, record: Path | None) -> 
     python.chmod(0o755)
     stage = Stage(lab, backend, device, old)
     if run.refused:
-        device.outbound_fault = _refuse_the_commit(lab)
+        device.outbound_fault = _refuse_the_commit(lab, refusal)
     return stage
 
 
-def _refuse_the_commit(lab: Lab) -> Callable[[str, bytes], list[tuple[str, bytes]]]:
+def _refuse_the_commit(lab: Lab, refusal: Path) -> Callable[[str, bytes], list[tuple[str, bytes]]]:
+    """``refusal`` is a file that is there once it has happened."""
+
     def refuse(topic: str, payload: bytes) -> list[tuple[str, bytes]]:
         if not topic.endswith("/commit"):
             return [(topic, payload)]
+        refusal.touch()
         said = {"errorMsg": "a fault of the lab", "errorCode": "not-issued"}
         lab.iot_core.publish(f"{topic}/rejected", json.dumps(said).encode())
         return []

@@ -27,7 +27,7 @@ from pathlib import Path
 from typing import TextIO
 
 from lab.crash import kernel
-from lab.crash.points import Begin, Judge
+from lab.crash.points import Begin, Judge, Once
 from lab.crash.syscalls import architecture, calls
 
 KILLED = 137
@@ -41,17 +41,20 @@ def command_line(
     *,
     kill_before: int | None = None,
     record: Path | None = None,
-    begin: str | None = None,
+    begin: str | Path | None = None,
     ignore: Sequence[Path | str] = (),
 ) -> list[str]:
-    """The command that runs ``command`` under a tracer; see this module's options."""
+    """The command that runs ``command`` under a tracer; see this module's options.
+
+    ``begin``: a path is that of ``--once``, a text what ``--from`` takes.
+    """
     words = [sys.executable, "-m", "lab.crash.tracer"]
     if record is not None:
         words += ["--count", str(record)]
     if kill_before is not None:
         words += ["--kill-before", str(kill_before)]
     if begin is not None:
-        words += ["--from", begin]
+        words += ["--once" if isinstance(begin, Path) else "--from", str(begin)]
     for place in ignore:
         words += ["--ignore", str(place)]
     return [*words, "--", *command]
@@ -213,6 +216,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
         type=Begin.parse,
         metavar="[CALL:]SUFFIX",
         help="count from the first call on whose path ends so (and whose name begins so)",
+    )
+    begin.add_argument(
+        "--once",
+        dest="begin",
+        type=lambda path: Once(Path(path)),
+        metavar="FILE",
+        help="count from the first call on that comes when somebody has made this file",
     )
     begin.add_argument("--from-start", action="store_true", help="count from the start (default)")
     parser.add_argument(

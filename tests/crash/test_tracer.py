@@ -109,6 +109,17 @@ def test_killed_before_each_point_the_files_are_as_the_calls_before_it_left_them
         assert stage.files() == NEW
 
 
+def test_counting_begins_once_a_file_is_there(stage: Stage) -> None:
+    """Whoever makes it: what comes before is no point, and what follows is."""
+    program = "import os, socket, sys\nsocket.socket().connect_ex(('127.0.0.1', 9))\n" + "".join(
+        f"os.mkdir(sys.argv[1] + '/{name}')\n" for name in ("before", "go", "after")
+    )
+    assert stage.run(program, kill_before=1, begin=stage.folder / "go") == KILLED
+    assert {path.name for path in stage.folder.iterdir()} == {"before", "go"}
+    (point,) = stage.points()
+    assert (point.call, Path(point.target).name) == ("mkdir", "after")
+
+
 def test_points_are_written_down_with_what_they_are_about(stage: Stage) -> None:
     """Each point says which call it is, of what program, and on which file."""
     assert stage.run(REPLACE, begin="openat:new.tmp") == 0

@@ -31,7 +31,7 @@ class Stage:
         return cls(folder, path / "points")
 
     def command(
-        self, program: str, *, kill_before: int | None = None, begin: str | None = None
+        self, program: str, *, kill_before: int | None = None, begin: str | Path | None = None
     ) -> list[str]:
         """The command that runs Python code under the tracer; its argument is the folder."""
         return command_line(
@@ -41,7 +41,9 @@ class Stage:
             begin=begin,
         )
 
-    def run(self, program: str, *, kill_before: int | None = None, begin: str | None = None) -> int:
+    def run(
+        self, program: str, *, kill_before: int | None = None, begin: str | Path | None = None
+    ) -> int:
         """Run it to its end; the tracer's return code."""
         return subprocess.run(
             self.command(program, kill_before=kill_before, begin=begin),
