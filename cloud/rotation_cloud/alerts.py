@@ -19,6 +19,7 @@ from typing import Any
 
 from rotation_cloud import documents, inventory, signature, words, workflow
 from rotation_cloud.doubts import Doubt, NotBelieved, Outdated
+from rotation_cloud.due import is_new
 from rotation_cloud.hearing import count, hear, tally
 from rotation_cloud.inventory import CORE_DEVICE
 from rotation_cloud.ports import AwsError, Cloud, NotFound, RecordChanged
@@ -70,11 +71,12 @@ class Policy:
 @dataclass(frozen=True)
 class _Heard:
     """An alert that is believed. ``certificates`` are those of the thing, as far as they matter
-    to it."""
+    to it; ``rotations`` are the thing's."""
 
     report: Report
     alert: Alert
     certificates: Set[str]
+    rotations: Sequence[Record]
     verified: bool
 
     @property
@@ -109,7 +111,7 @@ def _receive(cloud: Cloud, policy: Policy, report: Report) -> None:
     if alert.type in _MENDABLE and is_being_replaced(alert.certificate_id, rotations, since):
         _log.info("alert-while-rotating thing=%s %s", report.thing, alert.type.value)
         return
-    heard = _Heard(report, alert, certificates, verified)
+    heard = _Heard(report, alert, certificates, rotations, verified)
     if not matter.is_told(heard.moment) and tally(cloud, report.principal, "told") >= MOST_TOLD:
         raise NotBelieved(Doubt.TOO_MANY, f"more than {MOST_TOLD}")
     _serve(cloud, policy, heard, matter)
@@ -190,7 +192,7 @@ def _serve(cloud: Cloud, policy: Policy, heard: _Heard, read: Matter) -> None:
     if matter is None:
         return
     started, failure = "", None
-    if _is_rotation_due(policy, heard):
+    if _is_rotation_due(policy, heard, cloud.clock.now()):
         try:
             started = _start(cloud, heard)
         except AwsError as error:
@@ -203,7 +205,7 @@ def _serve(cloud: Cloud, policy: Policy, heard: _Heard, read: Matter) -> None:
         raise failure
 
 
-def _is_rotation_due(policy: Policy, heard: _Heard) -> bool:
+def _is_rotation_due(policy: Policy, heard: _Heard, now: float) -> bool:
     alert = heard.alert
     return (
         heard.verified
@@ -213,6 +215,10 @@ def _is_rotation_due(policy: Policy, heard: _Heard) -> bool:
         and alert.days_remaining is not None
         and policy.auto_rotate_below_days > 0
         and alert.days_remaining < policy.auto_rotate_below_days
+        and not (
+            alert.deadline is not None
+            and is_new(alert.certificate_id, alert.deadline.timestamp(), heard.rotations, now)
+        )
     )
 
 

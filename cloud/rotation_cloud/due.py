@@ -6,10 +6,12 @@ an operator's slip. What speaks against it ends the workflow, and is no failure.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from enum import StrEnum
 
 from rotation_cloud import inventory
 from rotation_cloud.ports import Cloud, NotFound, certificate_id_of
+from rotation_cloud.records import Record
 from rotation_protocol.jobs import ROTATE
 
 
@@ -50,6 +52,18 @@ def why_not(cloud: Cloud, thing: str, certificate_id: str) -> NotDue | None:
     if not (is_vouched or cloud.registry.is_active(certificate_id)):
         return NotDue.NOT_ACTIVE
     return None
+
+
+def is_new(
+    certificate_id: str | None, deadline: float, rotations: Iterable[Record], now: float
+) -> bool:
+    """Whether a rotation has issued the certificate, and it is not in the last third of its life.
+
+    For whoever goes by the days that are left: a certificate with a short life is not to be
+    replaced day after day (docs/decisions/0016).
+    """
+    issued = [one.started for one in rotations if certificate_id == one.new == one.kept]
+    return bool(issued) and deadline - now > (deadline - max(issued)) / 3
 
 
 def rotation_under_way(cloud: Cloud, thing: str, apart_from: str = "") -> bool:

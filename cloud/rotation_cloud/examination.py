@@ -12,7 +12,7 @@ from dataclasses import replace
 from rotation_cloud import leftovers, overdue, workflow
 from rotation_cloud.case import ACTIVE, Case, text
 from rotation_cloud.documents import INVENTORY
-from rotation_cloud.due import rotation_under_way
+from rotation_cloud.due import is_new, rotation_under_way
 from rotation_cloud.findings import Kind
 from rotation_cloud.fleet import near
 from rotation_cloud.heartbeat import Heartbeat
@@ -101,7 +101,9 @@ def _due(case: Case, auto_rotate_days: int) -> None:
     if heard is None or days is None or days >= near(auto_rotate_days):
         return
     used = heard.entry.certificate_id
-    if case.used() != used or rotation_under_way(case.cloud, case.thing):
+    if case.used() != used or is_new(used, heard.entry.deadline, case.records, case.now):
+        return
+    if rotation_under_way(case.cloud, case.thing):
         return
     detail = f"its deadline is {text(heard.entry.deadline)}, and no rotation is under way"
     if not auto_rotate_days or days >= auto_rotate_days:

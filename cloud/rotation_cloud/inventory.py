@@ -75,8 +75,8 @@ class Entry:
         return certificate_id == self.principal and now - self.attached_seen <= ATTACHED_SECONDS
 
     def is_in_use(self, certificate_id: str, now: float) -> bool:
-        """Whether the device was heard with it lately, so that it was ACTIVE: once it is not, AWS IoT
-        ends its connections within minutes.
+        """Whether the device was heard with it lately, so that it was ACTIVE: the connections of
+        one that is not are ended within minutes.
 
         https://docs.aws.amazon.com/iot/latest/apireference/API_UpdateCertificate.html
         """

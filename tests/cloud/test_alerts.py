@@ -373,6 +373,26 @@ def test_nothing_while_its_rotation_is_under_way(
     assert len(monitor.subjects) == 2
 
 
+@pytest.mark.parametrize(
+    ("age_days", "retire", "started"),
+    [(1, Which.OLD, 0), (12.9, Which.OLD, 0), (13.1, Which.OLD, 1), (1, Which.NEW, 1)],
+)
+def test_certificate_that_was_just_issued_is_not_due(
+    account: Account, monitor: Monitor, age_days: float, retire: Which, started: int
+) -> None:
+    """One with a short life is replaced in the last third of it, whatever the days that are left.
+
+    It is told of all the same. A rotation that did not keep it has not issued it.
+    """
+    monitor.policy = Policy(auto_rotate_below_days=30, job_template_arn=TEMPLATE)
+    began = int(account.clock.now() - age_days * DAY)
+    names = {"old": "e" * 64, "new": monitor.principal}
+    record(monitor, State.GRACE, retire=retire, started=began, ended=began, **names)
+    monitor.sends(monitor.signed())
+    assert len(account.workflows.started) == started
+    assert monitor.subjects == [ENDS_IN_SIX]
+
+
 def test_lost_key_is_told_while_rotating(account: Account, monitor: Monitor) -> None:
     """What a rotation does not mend is told all the same."""
     record(monitor, State.ISSUED)

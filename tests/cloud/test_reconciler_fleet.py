@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -10,6 +11,7 @@ from lab.fleet.account import RUNNING, Account
 from lab.fleet.disturbance import failing
 from lab.fleet.registry import THING
 from rotation_cloud.documents import INVENTORY, Document
+from rotation_cloud.records import Record, State, Which
 from tests.cloud.reconciling import (
     DAY,
     HOUR,
@@ -92,6 +94,22 @@ def test_near_its_deadline(days: int, auto: int, found: list[tuple[str, str, str
     assert said(look(account, auto_rotate_days=auto)) == found
     started = [(one["thing"], one["cause"]) for one in account.workflows.started.values()]
     assert started == ([(THING, "reconciler")] if ("due", THING, "repaired") in found else [])
+
+
+@pytest.mark.parametrize(("age_days", "found"), [(1, []), (13, [("due", THING, "repaired")])])
+def test_near_its_deadline_with_most_of_its_life_ahead(
+    age_days: int, found: list[tuple[str, str, str]]
+) -> None:
+    """A certificate of seven days is not replaced on its first one, nor told of."""
+    account = Account()
+    account.jobs.executions.clear()
+    now = int(account.clock.now())
+    began = now - age_days * DAY
+    rotation = Record(THING, "job-1", State.DONE, old="e" * 64, new=account.old, retire=Which.OLD)
+    account.records.write(replace(rotation, started=began, ended=began, told=True))
+    heard(account, account.old, deadline=now + 6 * DAY)
+    assert said(look(account, auto_rotate_days=30)) == found
+    assert len(account.workflows.started) == len(found)
 
 
 def test_near_its_deadline_with_a_job_waiting() -> None:
