@@ -15,12 +15,12 @@ from lab.cloud.quotas import PUBLISHED, Call, Quota, Quotas
 from lab.fleet.calls import CALLS, Caller, Services
 from lab.fleet.fleet import FleetClock
 from lab.fleet.indexed import IndexedRegistry
-from lab.fleet.registry import BASE, Registry
+from lab.fleet.registry import Registry
 from lab.fleet.virtual_time import VirtualTime
 from lab.lab import Lab
 from rotation_cloud import aws
 from rotation_cloud.documents import Document
-from rotation_cloud.ports import AwsError, Cloud, Order, Throttled
+from rotation_cloud.ports import AwsError, Cloud, Order, Throttled, certificate_id_of
 from rotation_cloud.records import Record, State
 from rotation_cloud.security_events import Activity, SecurityEvent
 from tests.cloud.device import csr
@@ -35,7 +35,7 @@ class Real:
     def __init__(self, backend: Backend, arn: str) -> None:
         self.backend = backend
         self.cloud: Cloud = aws.cloud(os.environ)
-        self.arn = arn
+        self.arn, self.id = arn, certificate_id_of(arn)
         self.other = self.cloud.issuer.issue(Order(csr(), "x" * 36, THING, "job-1")).arn
 
 
@@ -66,8 +66,8 @@ METHODS: dict[str, Callable[[Cloud, Real], object]] = {
     "registry.principals": lambda cloud, _: cloud.registry.principals(THING),
     "registry.things": lambda cloud, real: cloud.registry.things(real.arn),
     "registry.policies": lambda cloud, real: cloud.registry.policies(real.arn),
-    "registry.is_active": lambda cloud, real: cloud.registry.is_active(real.arn),
-    "registry.registered": lambda cloud, real: cloud.registry.registered(real.arn),
+    "registry.is_active": lambda cloud, real: cloud.registry.is_active(real.id),
+    "registry.registered": lambda cloud, real: cloud.registry.registered(real.id),
     "registry.attach_thing": lambda cloud, real: cloud.registry.attach_thing(
         real.other, THING, "NON_EXCLUSIVE_THING"
     ),
@@ -81,7 +81,7 @@ METHODS: dict[str, Callable[[Cloud, Real], object]] = {
     "jobs.execution": lambda cloud, _: cloud.jobs.execution(THING, "job-1"),
     "jobs.ending": lambda cloud, _: cloud.jobs.ending(THING, "job-1"),
     "jobs.cancel": lambda cloud, _: cloud.jobs.cancel(THING, "job-1"),
-    "jobs.create": lambda cloud, _: cloud.jobs.create("job-2", f"{BASE}:thing/{THING}"),
+    "jobs.create": lambda cloud, _: cloud.jobs.create("job-2", THING),
     "records.get": lambda cloud, _: cloud.records.get(THING, "job-1"),
     "records.of_thing": lambda cloud, _: cloud.records.of_thing(THING),
     "records.write": lambda cloud, _: cloud.records.write(Record(THING, "job-1", State.DONE)),

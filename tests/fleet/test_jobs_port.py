@@ -25,10 +25,6 @@ class Desk:
     real: JobExecutions
     simulated: JobExecutions
 
-    @property
-    def arn(self) -> str:
-        return f"arn:aws:iot:{self.lab.account.region}:{self.lab.account.account_id}:thing/{THING}"
-
     def same(self, job_id: str) -> object:
         """What both say of the thing's execution."""
         execution = self.real.execution(THING, job_id)
@@ -59,7 +55,7 @@ def test_life_of_a_job(desk: Desk, maker: str) -> None:
     """From its making to its end both say the same of it, whoever made it."""
     job_id = f"job-{maker}"
     jobs: JobExecutions = getattr(desk, maker)
-    jobs.create(job_id, desk.arn)
+    jobs.create(job_id, THING)
     assert desk.same(job_id)
     desk.lab.jobs.start_next_pending_job_execution(THING)
     assert desk.same(job_id)
@@ -73,17 +69,17 @@ def test_life_of_a_job(desk: Desk, maker: str) -> None:
 
 def test_job_that_is_there_already(desk: Desk) -> None:
     """A second one of the same id is told apart."""
-    desk.simulated.create("job-twice", desk.arn)
+    desk.simulated.create("job-twice", THING)
     for jobs in (desk.simulated, desk.real):
         with pytest.raises(AlreadyThere):
-            jobs.create("job-twice", desk.arn)
+            jobs.create("job-twice", THING)
     desk.simulated.cancel(THING, "job-twice")
     assert desk.same("job-twice")
 
 
 def test_cancelling(desk: Desk) -> None:
     """What waits is cancelled; what has ended stays as it is; what is not there is told."""
-    desk.simulated.create("job-cancelled", desk.arn)
+    desk.simulated.create("job-cancelled", THING)
     for jobs in (desk.simulated, desk.real):
         jobs.cancel(THING, "job-cancelled")
         _, ending = desk.same("job-cancelled"), jobs.ending(THING, "job-cancelled")

@@ -41,7 +41,7 @@ def test_due_in_one_window() -> None:
     assert everybody_rotated(outcome)
     assert 5 * HOURS < outcome.took < 7 * HOURS
     assert outcome.throttled == 0
-    assert outcome.calls_each == 16
+    assert outcome.calls_each == 12
 
 
 def test_one_job_for_all() -> None:
