@@ -10,6 +10,6 @@ import yaml
 if yaml.__with_libyaml__:
     from yaml import CSafeLoader as SafeLoader
 else:
-    from yaml import SafeLoader  # type: ignore[assignment]
+    from yaml import SafeLoader  # type: ignore[assignment]  # the same by another class
 
 __all__ = ["SafeLoader"]

@@ -22,6 +22,7 @@ from rotation_cloud.doubts import Doubt, NotBelieved, Outdated
 from rotation_cloud.due import is_new
 from rotation_cloud.hearing import count, hear, tally
 from rotation_cloud.inventory import CORE_DEVICE
+from rotation_cloud.iot_jobs import thing_arn
 from rotation_cloud.ports import AwsError, Cloud, NotFound, RecordChanged
 from rotation_cloud.records import Record
 from rotation_cloud.reports import (
@@ -268,10 +269,9 @@ def _tell(
 
 def _command(cloud: Cloud, policy: Policy, heard: _Heard) -> str:
     """What makes the rotation job by hand, one a day at most."""
-    account_arn = policy.job_template_arn.partition(":jobtemplate/")[0]
     thing = heard.report.thing
     return (
         f"aws iot create-job --job-id {workflow.execution_name(thing, cloud.clock.now())} \\\n"
-        f"    --targets {account_arn}:thing/{thing} \\\n"
+        f"    --targets {thing_arn(thing, policy.job_template_arn)} \\\n"
         f"    --job-template-arn {policy.job_template_arn}"
     )

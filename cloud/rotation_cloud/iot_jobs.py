@@ -12,6 +12,11 @@ from rotation_cloud.ports import AwsError, Ending, Execution, NotFound, Throttle
 _GOES_ON = ("QUEUED", "IN_PROGRESS")
 
 
+def thing_arn(thing: str, job_template_arn: str) -> str:
+    """The ARN of a thing in the account and region of the job template."""
+    return f"{job_template_arn.partition(':jobtemplate/')[0]}:thing/{thing}"
+
+
 class IotJobs:
     """See ports.JobExecutions."""
 
@@ -19,7 +24,6 @@ class IotJobs:
         self._iot = iot
         self._iot_jobs_data = iot_jobs_data
         self._template_arn = template_arn
-        self._account_arn = template_arn.partition(":jobtemplate/")[0]
 
     def execution(self, thing: str, job_id: str) -> Execution | None:
         try:
@@ -54,7 +58,7 @@ class IotJobs:
             with translated("CreateJob"):
                 self._iot.create_job(
                     jobId=job_id,
-                    targets=[f"{self._account_arn}:thing/{thing}"],
+                    targets=[thing_arn(thing, self._template_arn)],
                     jobTemplateArn=self._template_arn,
                     # Whoever makes it here tries again by himself.
                     jobExecutionsRetryConfig={

@@ -207,6 +207,7 @@ def peer_protocol(stage: Stage) -> None:
     job = stage.rotate()
     stage.verdict(rotated=True, job=job)
     marks = {
+        # The details of an entry are of any type; these are a mapping.
         "CertificateRotator" in (entry.details.get("status_details") or {})  # type: ignore[operator]
         for entry in stage.timeline.find("succeeded", source="jobs")
     }

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -105,6 +106,10 @@ def failure_then_success(stage: Stage) -> None:
     stage.verdict(rotated=True, job=stage.workflows.wait_for_job("succeeded"), told=0)
 
 
+def _have_failed(stage: Stage, jobs: int) -> bool:
+    return len(stage.timeline.find("failed", source="jobs")) == jobs
+
+
 @scenario(WORKFLOW, backend={"RotationAttempts": "2"})
 def review_after_the_last_attempt(stage: Stage) -> None:
     """Every job fails: a person is told, with the story of all attempts, and can start again."""
@@ -113,7 +118,7 @@ def review_after_the_last_attempt(stage: Stage) -> None:
     for number in (1, 2):
         deactivate_when(stage, "/create/accepted")
         stage.timeline.poll(
-            lambda number=number: len(stage.timeline.find("failed", source="jobs")) == number,  # type: ignore[misc]
+            partial(_have_failed, stage, number),
             f"failure {number}",
             90,
         )
