@@ -38,6 +38,9 @@ from rotation_protocol.reasons import (
 
 DAY = 24 * 3600
 START = datetime.datetime(2026, 11, 22, 4, 0, tzinfo=datetime.UTC)
+#: Subjects of what people are told.
+FORGED = "SECURITY: press-7: messages are not believed"
+ENDS_IN_SIX = "CRITICAL: press-7: certificate ends in 6 days"
 TEMPLATE = f"{BASE}:jobtemplate/certkeeper-rotate"
 SigningKey = rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey
 KEYS: dict[str, Callable[[], SigningKey]] = {

@@ -25,16 +25,6 @@ from tests.cloud.monitor import DAY, START, Monitor, as_in_lambda, brackets, pai
 END = int(START.timestamp()) + 6 * DAY + DAY // 2
 
 
-@pytest.fixture
-def account() -> Account:
-    return Account()
-
-
-@pytest.fixture
-def monitor(account: Account) -> Monitor:
-    return Monitor(account)
-
-
 def test_what_a_health_message_says(account: Account, monitor: Monitor) -> None:
     """Certificate, deadline, key, component, failing checks, and when to hear of it again."""
     monitor.sends(monitor.health())
