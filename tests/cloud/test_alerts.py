@@ -12,13 +12,12 @@ from tests.cloud.monitor import (
     DAY,
     ENDS_IN_SIX,
     KEYS,
+    REGISTRY,
     TEMPLATE,
     Monitor,
     pair,
     register,
 )
-
-REGISTRY = ("registry.principals", "registry.registered")
 
 REGISTRY = ("registry.principals", "registry.registered")
 

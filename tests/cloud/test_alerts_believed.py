@@ -16,14 +16,13 @@ from tests.cloud.monitor import (
     DAY,
     ENDS_IN_SIX,
     FORGED,
+    REGISTRY,
     Monitor,
     as_in_lambda,
     brackets,
     pair,
     register,
 )
-
-REGISTRY = ("registry.principals", "registry.registered")
 
 REGISTRY = ("registry.principals", "registry.registered")
 

@@ -23,8 +23,6 @@ from tests.cloud.monitor import (
     register,
 )
 
-REGISTRY = ("registry.principals", "registry.registered")
-
 
 def record(monitor: Monitor, state: State, **more: Any) -> None:
     """A rotation that began a minute ago."""
