@@ -38,8 +38,6 @@ from rotation_protocol.reasons import (
 
 DAY = 24 * 3600
 START = datetime.datetime(2026, 11, 22, 4, 0, tzinfo=datetime.UTC)
-#: The calls that look a sender up.
-REGISTRY = ("registry.principals", "registry.registered")
 #: Subjects of what people are told.
 FORGED = "SECURITY: press-7: messages are not believed"
 ENDS_IN_SIX = "CRITICAL: press-7: certificate ends in 6 days"

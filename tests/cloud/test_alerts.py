@@ -12,7 +12,6 @@ from tests.cloud.monitor import (
     DAY,
     ENDS_IN_SIX,
     KEYS,
-    REGISTRY,
     TEMPLATE,
     Monitor,
     pair,

@@ -16,15 +16,12 @@ from tests.cloud.monitor import (
     DAY,
     ENDS_IN_SIX,
     FORGED,
-    REGISTRY,
     Monitor,
     as_in_lambda,
     brackets,
     pair,
     register,
 )
-
-REGISTRY = ("registry.principals", "registry.registered")
 
 
 def forgeries(monitor: Monitor) -> dict[str, dict[str, Any]]:
