@@ -9,6 +9,7 @@ way back to the device (``answering.py``).
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Sequence
 from dataclasses import replace
 
 from cryptography import x509
@@ -121,11 +122,16 @@ def _claim(
 ) -> Record:
     """Takes the rotation for this request, for a while. Raises RecordChanged, Refusal."""
     arn, attachment = attachment_of(cloud, asking)
-    _heed(cloud, asking, request.job_id)
+    others = [one for one in cloud.records.of_thing(asking.thing) if one.job_id != request.job_id]
+    _heed(cloud, asking, others)
     now = int(cloud.clock.now())
     if known is None or known.state is State.DONE:
         version = 0 if known is None else known.version
-        known = Record(asking.thing, request.job_id, State.ISSUING, started=now, version=version)
+        # Never in one second with another one: the later one ends the other's grace period.
+        started = max([now, *(one.started + 1 for one in others)])
+        known = Record(
+            asking.thing, request.job_id, State.ISSUING, started=started, version=version
+        )
     superseded = known.superseded
     if known.public_key not in ("", public_key):
         superseded = (*superseded, known.public_key)[-_MAX_SUPERSEDED:]
@@ -146,14 +152,12 @@ def _claim(
     )
 
 
-def _heed(cloud: Cloud, asking: Asking, job_id: str) -> None:
+def _heed(cloud: Cloud, asking: Asking, others: Sequence[Record]) -> None:
     """Corrects other jobs' records by what this request proves: the certificate in use.
 
     Raises Refusal if that certificate is being retired, RecordChanged if it cannot be noted.
     """
-    for record in cloud.records.of_thing(asking.thing):
-        if record.job_id == job_id:
-            continue
+    for record in others:
         if record.victim == asking.principal:
             raise Refusal(RejectionCode.BUSY, f"job {record.job_id} retires the certificate")
         proven = record.proven_by(asking.principal)

@@ -66,6 +66,7 @@ class Record:
     requests that a later one replaced. ``unsure`` says that a certificate may have been made
     for one of those keys whose name is not known. ``told`` says that nobody needs to be told
     of the end, neither a workflow nor people. ``ended`` is when the job's end was decided upon.
+    ``started`` is another one for each rotation of a thing, and puts them in order.
     Times are in seconds since the epoch, 0 for none.
     """
 
@@ -106,10 +107,7 @@ class Record:
         return self.gone if self.state is State.RETIRING else None
 
     def is_before(self, other: Record) -> bool:
-        """Whether it is of an earlier rotation of the thing. Of two in one second, the later one
-        began with the certificate that the earlier one issued."""
-        if self.started == other.started:
-            return self.new is not None and self.new == other.old
+        """Whether it is of an earlier rotation of the thing."""
         return self.started < other.started
 
     @property

@@ -216,6 +216,23 @@ def test_a_later_rotation_ends_it(account: Account, device: Device) -> None:
     assert account.registry.active() == {second}
 
 
+@pytest.mark.parametrize("is_restored", [False, True])
+def test_three_rotations_in_one_second(account: Account, is_restored: bool) -> None:
+    """The order is known all the same: each ends the grace period of the one before it, also if
+    the device went back to its first certificate in between."""
+    device, uses, began = Device(account, is_patient=True), account.old, account.clock.time
+    for number in (1, 2, 3):
+        job = f"job-{number}"
+        account.jobs.executions[THING, job] = RUNNING
+        asks_with = account.old if is_restored else uses
+        assert code(device.create(asks_with, job, key=str(number))) == "accepted"
+        uses = issued_id(account, job)
+        assert code(device.commit(uses, job)) == "accepted"
+        device.end("SUCCEEDED", job, certificateId=uses)
+        assert account.registry.active() == {asks_with, uses}
+        account.clock.time = began
+
+
 def test_a_later_rotation_that_fails(account: Account, device: Device) -> None:
     """It ends nothing: the old certificate has its time all the same."""
     first = issued_id(account)

@@ -8,12 +8,12 @@ from typing import Any
 
 import pytest
 
-from lab.fleet.account import RUNNING, Account
+from lab.fleet.account import RUNNING
 from lab.fleet.registry import BASE, THING
 from rotation_cloud.documents import INVENTORY, Document
 from rotation_cloud.ports import NotFound
 from rotation_cloud.workflow import Cause
-from tests.cloud.device import Device, code, ended_event, issued_id
+from tests.cloud.device import ended_event
 from tests.cloud.machine import DAY, HOUR, Machine
 
 
@@ -233,24 +233,6 @@ def test_rotations_one_after_the_other(machine: Machine) -> None:
     machine.advance(8 * DAY)
     assert machine.account.registry.active() == {second}
     assert {e.status for e in machine.machines.executions(machine.arn)} == {"SUCCEEDED"}
-
-
-def test_rotations_within_a_second() -> None:
-    """The second one ends the first one's grace period all the same."""
-    account = Account()
-    account.cloud = replace(account.cloud, grace_seconds=7 * DAY)
-    device = Device(account, is_patient=True)
-    before = account.old
-    for job in ("job-1", "job-2"):
-        account.jobs.executions[THING, job] = RUNNING
-        assert code(device.create(before, job, job)) == "accepted"
-        new = issued_id(account, job)
-        assert code(device.commit(new, job)) == "accepted"
-        device.end("SUCCEEDED", job, certificateId=new)
-        used, before = before, new
-    started = {record.started for record in account.records.of_thing(THING)}
-    assert len(started) == 1
-    assert account.registry.active() == {used, before}
 
 
 def test_redelivered_events(machine: Machine) -> None:
