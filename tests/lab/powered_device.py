@@ -85,6 +85,11 @@ class PoweredDevice:
         self.seen("ready", after=mark, source="component")
         self.seen("mqtt-connected", after=mark)
 
+    def down(self) -> None:
+        """Wait until the cloud has noticed that nobody is connected any more."""
+        connections = self.site.core.connections
+        self.site.timeline.poll(lambda: not connections(), "no connection", WAIT)
+
     def seen(self, event: str, *, after: int = 0, **details: Any) -> Entry:
         """Wait for an event of the device."""
         return self.timeline.wait_for(event, after=after, timeout=WAIT, **details)

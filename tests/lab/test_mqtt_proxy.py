@@ -311,8 +311,9 @@ def test_classic_spools_while_offline_and_sends_later_in_order(site: Site, core:
     assert arrived == [str(number).encode() for number in range(20)]
 
 
-def test_classic_drops_qos_0_while_offline(core: Make) -> None:
+def test_classic_drops_qos_0_while_offline(site: Site, core: Make) -> None:
     """A QoS 0 publish without a connection is refused in the nucleus's words."""
+    site.core.go_away()
     device = core()
     with pytest.raises(SpoolError, match="MQTT client is shut down"):
         device.publish("alerts", qos=0)

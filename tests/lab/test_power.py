@@ -63,7 +63,7 @@ def test_power_cut_kills_every_process_without_a_goodbye(device: PoweredDevice) 
     assert lost.details["reason"] == "CONNECTION_LOST"
     assert not device.timeline.find("component-state", state="STOPPING")
     assert device.core.component_state is State.NEW
-    assert not device.site.core.connections()
+    device.down()
 
 
 def test_device_boots_again_from_its_disk(device: PoweredDevice) -> None:
@@ -96,7 +96,7 @@ def test_power_cut_in_the_middle_of_a_start(device: PoweredDevice, event: str) -
     device.seen("power-off")
     device.core.power_off()
     assert not processes_of(device.core.layout.root)
-    assert not device.site.core.connections()
+    device.down()
     device.start()
 
 
@@ -109,7 +109,7 @@ def test_power_cut_from_another_thread_during_a_start(device: PoweredDevice) -> 
         cut.join()
         device.core.power_off()  # the first one may have come before the start
         assert not processes_of(device.core.layout.root)
-        assert not device.site.core.connections()
+        device.down()
     device.start()
 
 

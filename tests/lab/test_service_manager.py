@@ -103,7 +103,7 @@ def test_units_can_be_stopped_and_started(device: PoweredDevice) -> None:
     device.ask("systemctl", "stop", unit, environment=environment)
     asked = device.ask("systemctl", "is-active", unit, environment=environment)
     assert (asked.returncode, asked.stdout) == (3, "inactive\n")
-    assert not device.site.core.connections()
+    device.down()
     mark = device.timeline.mark()
     assert device.ask("systemctl", "start", unit, environment=environment).returncode == 0
     device.up(mark)
