@@ -1,12 +1,31 @@
-"""A nucleus's IPC with the component installed, of each kind, for the tests of it."""
+"""What many tests of the lab are run with: AWS IoT Core alone, a nucleus's IPC, its MQTT."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
+from tests.lab.iot_core_site import Site, running_site
 from tests.lab.ipc_device import Device, running_device
+from tests.lab.mqtt_device import Make, devices
+
+
+@pytest.fixture
+def site(tmp_path: Path) -> Iterator[Site]:
+    """An endpoint of AWS IoT Core."""
+    folder = tmp_path / "site"
+    folder.mkdir()
+    with running_site(folder) as site:
+        yield site
+
+
+@pytest.fixture
+def core(site: Site, tmp_path: Path) -> Iterator[Make]:
+    """Makes the MQTT of core devices that find it."""
+    with devices(site, tmp_path) as make:
+        yield make
 
 
 @pytest.fixture(params=["classic", "lite"])

@@ -7,7 +7,6 @@ import queue
 import socket
 import threading
 import time
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -31,12 +30,6 @@ from tests.lab.iot_core_paho import PahoClient
 from tests.lab.iot_core_site import ARN, WAIT, RawClient, Site, allow, connect_packet, running_site
 
 THREE, FIVE = Version.MQTT_3_1_1, Version.MQTT_5
-
-
-@pytest.fixture
-def site(tmp_path: Path) -> Iterator[Site]:
-    with running_site(tmp_path) as site:
-        yield site
 
 
 def observed(site: Site, topic_filter: str) -> queue.Queue[Message]:

@@ -5,21 +5,13 @@ from __future__ import annotations
 import queue
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 from typing import Any
 
-import pytest
 from awscrt import mqtt, mqtt5
 from awsiot import mqtt5_client_builder, mqtt_connection_builder
 
 from lab.iot_core.wire import Reason
-from tests.lab.iot_core_site import ARN, WAIT, Device, Site, allow, running_site
-
-
-@pytest.fixture
-def site(tmp_path: Path) -> Iterator[Site]:
-    with running_site(tmp_path) as site:
-        yield site
+from tests.lab.iot_core_site import ARN, WAIT, Device, Site, allow
 
 
 class Nucleus:

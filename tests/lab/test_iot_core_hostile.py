@@ -7,7 +7,6 @@ import ssl
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, suppress
-from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -31,15 +30,9 @@ from lab.iot_core.packets import (
     Will,
 )
 from lab.iot_core.wire import Properties, Reason
-from tests.lab.iot_core_site import WAIT, RawClient, Site, connect_packet, running_site
+from tests.lab.iot_core_site import WAIT, RawClient, Site, connect_packet
 
 THREE, FIVE = Version.MQTT_3_1_1, Version.MQTT_5
-
-
-@pytest.fixture
-def site(tmp_path: Path) -> Iterator[Site]:
-    with running_site(tmp_path) as site:
-        yield site
 
 
 def still_serves(site: Site, client: RawClient) -> bool:

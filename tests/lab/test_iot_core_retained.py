@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from pathlib import Path
-
 import pytest
 from paho.mqtt.subscribeoptions import SubscribeOptions
 
@@ -23,16 +20,10 @@ from lab.iot_core.packets import (
 )
 from lab.iot_core.wire import Properties, Reason
 from tests.lab.iot_core_paho import PahoClient
-from tests.lab.iot_core_site import WAIT, RawClient, Site, connect_packet, running_site
+from tests.lab.iot_core_site import WAIT, RawClient, Site, connect_packet
 
 THREE, FIVE = Version.MQTT_3_1_1, Version.MQTT_5
 both = pytest.mark.parametrize("version", [THREE, FIVE], ids=["3.1.1", "5"])
-
-
-@pytest.fixture
-def site(tmp_path: Path) -> Iterator[Site]:
-    with running_site(tmp_path) as site:
-        yield site
 
 
 @both

@@ -246,7 +246,7 @@ def test_a_failing_install_is_repeated_and_breaks_it_too(bench: Bench) -> None:
 
 def test_an_install_that_takes_too_long_is_an_error(bench: Bench) -> None:
     """The install time-out ends the script, and everything that it started."""
-    install = script("echo $$ >> pids; sleep 600 & echo $! >> pids; wait", timeout=0.2)
+    install = script("echo $$ >> pids; sleep 600 & echo $! >> pids; wait", timeout=1.0)
     bench.start(bench.component(install=install, run=script("true")))
     bench.wait_for(State.BROKEN)
     assert len(bench.timeline.find("component-timed-out")) == 3
