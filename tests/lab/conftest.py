@@ -1,4 +1,5 @@
-"""What many tests of the lab are run with: AWS IoT Core alone, a nucleus's IPC, its MQTT."""
+"""What many tests of the lab are run with: AWS IoT Core alone, a nucleus's IPC, its MQTT,
+a component's scripts."""
 
 from __future__ import annotations
 
@@ -9,6 +10,7 @@ import pytest
 
 from tests.lab.iot_core_site import Site, running_site
 from tests.lab.ipc_device import Device, running_device
+from tests.lab.lifecycle_bench import Bench, running_bench
 from tests.lab.mqtt_device import Make, devices
 
 
@@ -50,3 +52,10 @@ def lite() -> Iterator[Device]:
     with running_device("lite") as running:
         running.install()
         yield running
+
+
+@pytest.fixture
+def bench(tmp_path: Path) -> Iterator[Bench]:
+    """A place for components of small shell scripts."""
+    with running_bench(tmp_path) as bench:
+        yield bench
