@@ -12,8 +12,8 @@ import pytest
 
 from deployment import progress
 from deployment.arguments import options
+from tests.packaging.markdown import coded, document, first_column, rows, section
 from tests.packaging.source import PROJECT
-from tests.packaging.test_docs import coded, document, first_column, rows, section
 
 SCRIPT = PROJECT / "deploy_component_version.py"
 

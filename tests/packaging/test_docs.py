@@ -3,34 +3,24 @@
 from __future__ import annotations
 
 import ast
-import base64
 import json
 import re
 from collections.abc import Iterator
-from dataclasses import replace
-from datetime import UTC, datetime
 from enum import Enum
 from pathlib import Path
 from typing import Any
 
-import boto3
 import pytest
 import yaml
 from botocore.session import get_session
 from botocore.validate import validate_parameters
-from joserfc.errors import BadSignatureError
 
 from certkeeper.__main__ import main
-from certkeeper.core.alerting import CheckContext, alert_of, judge
 from certkeeper.core.algorithms import KEY_ALGORITHMS, SIGNING_ALGORITHMS
 from certkeeper.core.certificate import Role
 from certkeeper.core.settings import LOG_LEVELS, PROBES, Settings, SettingsError, parse
-from certkeeper.edge import inspecting_child, schedule
-from certkeeper.edge.inspection import Request, inspect
-from lab.iot_core.policy import evaluate
+from certkeeper.edge import schedule
 from rotation_protocol import topics
-from rotation_protocol.codec import alert_signing_bytes, encode_alert, encode_health
-from rotation_protocol.messages import Alert, Health
 from rotation_protocol.reasons import (
     AlertType,
     CheckStatus,
@@ -40,10 +30,8 @@ from rotation_protocol.reasons import (
     ReadProblem,
     RejectionCode,
 )
-from tests.greengrass_root import another_key, certificate_pem, install, key_of
+from tests.packaging.markdown import blocks, coded, document, first_column, rows, section
 from tests.packaging.source import PROJECT, SRC, dotted, project_files, shipped
-
-NOW = datetime(2026, 11, 22, tzinfo=UTC)
 
 RECIPE = yaml.safe_load((PROJECT / "recipe.yaml").read_text())["ComponentConfiguration"]
 DEFAULTS: dict[str, Any] = RECIPE["DefaultConfiguration"]
@@ -55,44 +43,6 @@ CHOICES = {
     "keyAlgorithm": {"same", *KEY_ALGORITHMS},
     "signingAlgorithm": {"auto", *SIGNING_ALGORITHMS},
 }
-
-
-def document(name: str) -> str:
-    return (PROJECT / "docs" / name).read_text()
-
-
-def section(text: str, heading: str) -> str:
-    """What stands under a heading, up to the next one of its level or a higher one."""
-    found = re.search(rf"^(#+) {re.escape(heading)}\n", text, re.M)
-    assert found, f"there is no heading {heading!r}"
-    rest = text[found.end() :]
-    end = re.search(rf"^#{{1,{len(found.group(1))}}} ", rest, re.M)
-    return rest[: end.start()] if end else rest
-
-
-def rows(text: str) -> list[list[str]]:
-    """The cells of a section's first table, without its head."""
-    lines: list[str] = []
-    for line in text.splitlines():
-        if line.startswith("|"):
-            lines.append(line)
-        elif lines:
-            break
-    cells = [re.split(r"(?<!\\)\|", line.strip("|")) for line in lines[2:]]
-    return [[cell.strip() for cell in row] for row in cells]
-
-
-def coded(cell: str) -> list[str]:
-    """The words of a text that are set as code."""
-    return re.findall(r"`([^`]+)`", cell)
-
-
-def first_column(text: str) -> set[str]:
-    return {word for row in rows(text) for word in coded(row[0])}
-
-
-def blocks(text: str, language: str) -> list[str]:
-    return re.findall(rf"^```{language}\n(.*?)^```$", text, re.M | re.S)
 
 
 def point(key: str, name: str) -> str:
@@ -244,120 +194,6 @@ def test_statuses_of_checks() -> None:
     """Every status of a readiness check is named where the checks are."""
     said = set(coded(section(document("troubleshooting.md"), "Readiness checks")))
     assert {status.value for status in CheckStatus} <= said
-
-
-# -- protocol.md --------------------------------------------------------------------
-
-LEAST_ALERT = Alert(
-    AlertType.EXPIRING, "press-7", "core-device", "/c", "WARNING", False, 30, NOW, None, "0.1.0"
-)
-WHOLE_ALERT = replace(
-    LEAST_ALERT,
-    next_check_at=NOW,
-    **dict.fromkeys(("certificate_id", "subject", "issuer", "serial_number"), "x"),  # type: ignore[arg-type]  # fields by name
-    **dict.fromkeys(("key_algorithm", "detail", "signature"), "x"),  # type: ignore[arg-type]  # fields by name
-    **dict.fromkeys(("not_before", "not_after", "deadline"), NOW),  # type: ignore[arg-type]  # fields by name
-    deadline_reason=DeadlineReason.NOT_AFTER,
-    days_remaining=30,
-)
-HEALTH = Health("press-7", "healthy", NOW, NOW, "0.1.0", "classic", 0, (), 0, ())
-
-
-def test_fields_of_an_alert() -> None:
-    """protocol.md names every field of an alert, and which of them are always there."""
-    said = section(document("protocol.md"), "The alert")
-    assert first_column(said) == set(json.loads(encode_alert(WHOLE_ALERT)))
-    always = {coded(row[0])[0] for row in rows(said) if row[2] == "always"}
-    assert always == set(json.loads(encode_alert(LEAST_ALERT)))
-
-
-def test_fields_of_a_health_message() -> None:
-    """protocol.md names every field of a health message."""
-    said = section(document("protocol.md"), "The health message")
-    assert first_column(said) == set(json.loads(encode_health(HEALTH)))
-
-
-def example(*, handler: bool = False) -> dict[str, Any]:
-    """The names that the code of "Verifying an alert" defines."""
-    namespace: dict[str, Any] = {}
-    code = blocks(section(document("protocol.md"), "Verifying an alert"), "python")
-    for block in code if handler else code[:1]:
-        exec(compile(block, "protocol.md", "exec"), namespace)
-    return namespace
-
-
-def raised_alert(folder: Path, algorithm: str = "ECDSA-P256") -> tuple[bytes, str]:
-    """An alert as a device publishes it, and the device's certificate (PEM)."""
-    device = folder / "Prüfstand"
-    device.mkdir()
-    root = install(device, days_left=6.5, key=key_of(algorithm))
-    now = datetime.now(UTC).replace(microsecond=0)
-    verdicts = judge(inspect(Request(str(root.folder))), Settings(), now, None)
-    context = CheckContext("press-7", "0.1.0", now, None)
-    [alert] = [alert_of(finding, context) for finding in verdicts[0].findings]
-    content = alert_signing_bytes(alert).decode()
-    signed = inspecting_child.answer(
-        {"do": "sign", "privateKeySource": str(root.key), "contents": [content]}
-    )
-    [signature] = signed["signatures"]
-    return encode_alert(replace(alert, signature=signature)), root.certificate.read_text()
-
-
-@pytest.mark.parametrize("algorithm", ["ECDSA-P256", "ECDSA-P384", "ECDSA-P521", "RSA-2048"])
-def test_example_verifies_a_real_alert(tmp_path: Path, algorithm: str) -> None:
-    """The example takes an alert that a device signed, however its JSON was written since."""
-    message, certificate = raised_alert(tmp_path, algorithm)
-    verify = example()["verify"]
-    alert = verify(message, certificate)
-    assert alert["type"] == "certificate.expiring"
-    assert "Prüfstand" in alert["source"]
-    rewritten = json.dumps(dict(reversed(json.loads(message).items())), indent=2)
-    assert verify(rewritten.encode(), certificate) == alert
-
-
-def test_example_refuses_what_was_not_signed(tmp_path: Path) -> None:
-    """The example refuses a changed alert, another device's certificate, and another payload."""
-    message, certificate = raised_alert(tmp_path)
-    verify = example()["verify"]
-    changed = message.replace(b'"daysRemaining":6', b'"daysRemaining":600')
-    assert changed != message
-    with pytest.raises(BadSignatureError):
-        verify(changed, certificate)
-    with pytest.raises(BadSignatureError):
-        verify(message, certificate_pem(another_key()))
-    fields = json.loads(message)
-    signature = fields.pop("signature")
-    own = base64.urlsafe_b64encode(
-        json.dumps(fields, ensure_ascii=False, sort_keys=True, separators=(",", ":")).encode()
-    )
-    embedded = signature.replace("..", f".{own.rstrip(b'=').decode()}.")
-    with pytest.raises(ValueError, match="its own payload"):
-        verify(json.dumps({**fields, "critical": False, "signature": embedded}), certificate)
-
-
-def test_example_handler(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The example's handler takes an alert from its own thing's connection, and no other's."""
-    message, certificate = raised_alert(tmp_path)
-
-    class Registry:
-        def describe_certificate(self, **asked: str) -> dict[str, Any]:
-            assert asked == {"certificateId": "sender"}
-            return {"certificateDescription": {"certificatePem": certificate}}
-
-    monkeypatch.setattr(boto3, "client", lambda service: Registry())
-    handler = example(handler=True)["handler"]
-    event = {"message": base64.b64encode(message).decode(), "principal": "sender"}
-    assert handler({**event, "clientId": "press-7#2"}, None)["thingName"] == "press-7"
-    with pytest.raises(ValueError, match="another thing"):
-        handler({**event, "clientId": "press-70"}, None)
-
-
-def test_policy_allows_the_two_topics_and_no_other() -> None:
-    """The IoT policy of protocol.md allows what the component publishes, and nothing else."""
-    [text] = blocks(section(document("protocol.md"), "IoT policy"), "json")
-    topic = "arn:aws:iot:eu-central-1:123456789012:topic/"
-    for name, allowed in ((topics.ALERTS, True), (topics.HEALTH, True), ("greengrass/x", False)):
-        assert evaluate([json.loads(text)], "iot:Publish", topic + name, {}).allowed is allowed
 
 
 # -- operations.md and architecture.md ----------------------------------------------

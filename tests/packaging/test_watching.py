@@ -10,7 +10,7 @@ from lab.cloud.template import TEMPLATE
 from rotation_cloud.alerts import MOST_TOLD
 from rotation_cloud.doubts import Doubt
 from rotation_cloud.inventory import Entry
-from tests.packaging.test_docs import coded, document, first_column, rows, section
+from tests.packaging.markdown import coded, document, first_column, rows, section
 
 WATCH = section(document("operations.md"), "Watch the alerts")
 
