@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
+import ensurepip
 import hashlib
 import shutil
+import sysconfig
 import zipfile
-from importlib import resources
 from pathlib import Path
-
-import pytest
 
 
 def tiny(folder: Path, version: str = "1.0", name: str = "tiny", tag: str = "py3-none-any") -> Path:
@@ -43,9 +42,11 @@ def pinned(*wheels: Path) -> str:
 
 
 def copy_pip(folder: Path) -> Path:
-    """pip's own wheel, as Python comes with it."""
-    for entry in resources.files("ensurepip").joinpath("_bundled").iterdir():
-        if entry.name.startswith("pip-"):
-            with resources.as_file(entry) as wheel:
-                return Path(shutil.copy(wheel, folder))
-    pytest.skip("this Python comes without pip's wheel")
+    """pip's own wheel, as Python comes with it: beside ensurepip, or where the distribution says.
+
+    https://docs.python.org/3/using/configure.html#cmdoption-with-wheel-pkg-dir
+    """
+    elsewhere = sysconfig.get_config_var("WHEEL_PKG_DIR")
+    wheels = Path(elsewhere) if elsewhere else Path(ensurepip.__file__).with_name("_bundled")
+    [wheel] = wheels.glob("pip-*.whl")
+    return Path(shutil.copy(wheel, folder))
