@@ -60,11 +60,11 @@ echo survived"""
     new = device.site.device("new")
     device.use(new)
     device.core.restart_nucleus()
-    mark = device.timeline.mark()
-    device.seen("answered", line="answered 0", after=mark)
-    stopped = device.seen("stopped", source="nucleus", after=mark)
+    answered = device.seen("answered", line="answered 0")
+    asked = device.timeline.entries.index(answered)
+    stopped = device.seen("stopped", source="nucleus", after=asked)
     device.up(device.timeline.entries.index(stopped))
-    device.seen("job-done", unit=unit, after=mark)
+    device.seen("job-done", unit=unit, after=asked)
     assert device.site.core.connections()[0].principal == new.certificate_id
     assert not device.timeline.find("survived")
 
