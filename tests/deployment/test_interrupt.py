@@ -7,6 +7,7 @@ import re
 import signal
 import subprocess
 import sys
+from collections.abc import Iterator
 
 import pytest
 
@@ -62,6 +63,16 @@ def test_while_it_is_being_made(site: Site) -> None:
     assert "to look: python3 deploy_component_version.py --watch presses" in run.out
 
 
+@pytest.fixture
+def heeds_sigint() -> Iterator[None]:
+    """Whoever runs the tests in the background of a shell has SIGINT ignored, and so have his
+    children; see "Signals" in bash(1)."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("heeds_sigint")
 def test_a_real_signal(site: Site) -> None:
     """A process that gets SIGINT while it watches ends with 130, and leaves the deployment."""
     site.fleet.devices.default_factory = lambda: OFFLINE

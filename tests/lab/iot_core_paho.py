@@ -85,6 +85,8 @@ class PahoClient:
     def __exit__(self, *_: object) -> None:
         self.client.disconnect()
         self.client.loop_stop()
+        # Else its own pair of sockets waits for the collector, in whatever test runs by then.
+        self.client._reset_sockets()
 
     def subscribe(self, topic_filter: str, qos: int = 1) -> int:
         """The code in the SUBACK."""
