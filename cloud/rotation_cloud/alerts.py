@@ -105,7 +105,7 @@ def _receive(cloud: Cloud, policy: Policy, report: Report) -> None:
     if not verified:
         _check_that_it_may_be_unsigned(policy, alert)
     else:
-        _check_signature(cloud, report, alert, content, certificates, rotations)
+        _check_signature(cloud, report, alert, content, certificates)
         with suppress(RecordChanged):  # ten others have written it meanwhile
             inventory.note_alert(cloud, report, alert, seen)
     since = cloud.clock.now() - _DAY
@@ -165,24 +165,23 @@ def _check_signature(
     alert: Alert,
     content: bytes,
     certificates: Set[str],
-    rotations: Sequence[Record],
 ) -> None:
     """By the certificate of the connection, or by the one that the alert names, if that is the
-    thing's too. Raises NotBelieved, or Outdated if the key was replaced since."""
+    thing's too. Raises NotBelieved, or Outdated if the connection's is younger than the alert: the
+    key before it has signed then, whether a rotation has replaced that or a person."""
+    began = 0.0
     for certificate_id in dict.fromkeys((report.principal, alert.certificate_id or "")):
-        if certificate_id in certificates and _has_signed(cloud, certificate_id, alert, content):
-            return
-    if any(r.keeps_new and r.started > alert.checked_at.timestamp() for r in rotations):
+        if certificate_id not in certificates:
+            continue
+        with suppress(NotFound):
+            found = cloud.registry.registered(certificate_id)
+            if found.is_active and signature.is_by(found.pem, alert.signature or "", content):
+                return
+            if certificate_id == report.principal:
+                began = found.created
+    if alert.checked_at.timestamp() <= began:
         raise Outdated("the key that signed it has been replaced since")
     raise NotBelieved(Doubt.WRONG_SIGNATURE, f"an alert of type {alert.type.value}")
-
-
-def _has_signed(cloud: Cloud, certificate_id: str, alert: Alert, content: bytes) -> bool:
-    try:
-        registered = cloud.registry.registered(certificate_id)
-    except NotFound:
-        return False
-    return registered.is_active and signature.is_by(registered.pem, alert.signature or "", content)
 
 
 def _serve(cloud: Cloud, policy: Policy, heard: _Heard, read: Matter) -> None:

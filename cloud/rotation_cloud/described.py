@@ -26,4 +26,5 @@ def registered(description: dict[str, Any]) -> Registered:
         pem=description["certificatePem"],
         status=description["status"],
         ca_id=description.get("caCertificateId", ""),
+        created=description["creationDate"].timestamp(),
     )

@@ -1,8 +1,8 @@
 """Reports are heard, and what is not believed costs little and bothers people once a day.
 
 Each sender, by the certificate of its connection, has a tally for the day (UTC). After a few
-messages that were not believed it is not listened to until tomorrow: nothing is looked up in
-the registry for it, whose quotas the rotations need.
+messages that were not believed, or very many that came too late, it is not listened to until
+tomorrow: nothing is looked up in the registry for it, whose quotas the rotations need.
 """
 
 from __future__ import annotations
@@ -24,6 +24,8 @@ _log = logging.getLogger(__name__)
 _DAY = 24 * 3600
 #: Messages of one sender in a day that may be disbelieved before it is not listened to any more.
 MOST_DOUBTS = 5
+#: Messages of one sender in a day that may be outdated: somewhat more than wait on a device.
+MOST_OUTDATED = 250
 
 
 def hear(cloud: Cloud, event: Mapping[str, Any], serve: Callable[[Report], None]) -> None:
@@ -32,23 +34,22 @@ def hear(cloud: Cloud, event: Mapping[str, Any], serve: Callable[[Report], None]
     if report is None:
         _log.warning("not-from-a-device")
         return
-    if tally(cloud, report.principal, "doubts") >= MOST_DOUBTS:
+    today = _today(cloud, report.principal)
+    if today.get("doubts", 0) >= MOST_DOUBTS or today.get("outdated", 0) >= MOST_OUTDATED:
         _log.warning("not-listened-to thing=%s certificate=%s", report.thing, report.principal)
         return
     try:
         serve(report)
     except Outdated as reason:
         _log.info("outdated thing=%s: %s", report.thing, reason)
+        count(cloud, report.principal, "outdated")
     except NotBelieved as reason:
         _disbelieve(cloud, report, reason)
 
 
 def tally(cloud: Cloud, principal: str, what: str) -> int:
     """How many there were of it today."""
-    found = cloud.documents.get(principal, documents.TALLY)
-    if found is None or found.body.get("day") != _day(cloud):
-        return 0
-    return int(found.body.get(what, 0))
+    return int(_today(cloud, principal).get(what, 0))
 
 
 def count(cloud: Cloud, principal: str, what: str) -> None:
@@ -61,6 +62,11 @@ def count(cloud: Cloud, principal: str, what: str) -> None:
 
     with suppress(RecordChanged):
         revise(cloud, principal, documents.TALLY, one_more, int(cloud.clock.now()) + 2 * _DAY)
+
+
+def _today(cloud: Cloud, principal: str) -> Mapping[str, Any]:
+    found = cloud.documents.get(principal, documents.TALLY)
+    return found.body if found is not None and found.body.get("day") == _day(cloud) else {}
 
 
 def _day(cloud: Cloud) -> int:

@@ -73,12 +73,14 @@ class Issuance:
 @dataclass(frozen=True)
 class Registered:
     """A certificate, or a CA's, in the registry. ``status`` is as in the AWS IoT API; ``ca_id``
-    names the registered CA that signed it, and is empty if there is none."""
+    names the registered CA that signed it, and is empty if there is none. ``created`` is when it
+    came into the registry, in seconds since the epoch."""
 
     arn: str
     pem: str
     status: str
     ca_id: str = ""
+    created: float = 0.0
 
     @property
     def is_active(self) -> bool:

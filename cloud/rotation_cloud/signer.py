@@ -9,6 +9,7 @@ from __future__ import annotations
 import itertools
 import json
 from collections.abc import Callable
+from contextlib import closing
 from datetime import UTC, datetime
 from typing import Any
 
@@ -69,7 +70,8 @@ class SignerIssuer:
                 InvocationType="RequestResponse",
                 Payload=json.dumps(request).encode(),
             )
-            body: bytes = invoked["Payload"].read(MAX_ANSWER_BYTES + 1)
+            with closing(invoked["Payload"]) as payload:
+                body: bytes = payload.read(MAX_ANSWER_BYTES + 1)
         if len(body) > MAX_ANSWER_BYTES:
             raise AwsError(f"the signer's answer is longer than {MAX_ANSWER_BYTES} bytes")
         try:

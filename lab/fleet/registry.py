@@ -58,7 +58,7 @@ class Registry:
     def registered(self, certificate_id: str) -> Registered:
         found = self.get(f"{BASE}:cert/{certificate_id}")
         status = "PENDING_ACTIVATION" if found.is_pending else _status(found)
-        return Registered(found.arn, found.pem, status, found.ca_id)
+        return Registered(found.arn, found.pem, status, found.ca_id, found.created)
 
     def add(
         self,

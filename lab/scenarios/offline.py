@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 
 from lab.lab import Lab
+from lab.scenarios.by_hand import give_new_pair, remove
 from lab.scenarios.endings import FIRST, hold
 from lab.scenarios.scenario import require, scenario
 from lab.scenarios.stage import Stage
+from rotation_protocol import topics
 
 OFFLINE = "Offline"
 _MONTHS = timedelta(days=240)
+_NOW = datetime.now(UTC)
+_ENDED = {"not_before": _NOW - timedelta(days=365), "not_after": _NOW - timedelta(hours=12)}
 
 
 def _network_gone(lab: Lab) -> None:
@@ -79,3 +83,23 @@ def credential_switched_off(stage: Stage) -> None:
     stage.timeline.poll(lambda: stage.principal_connected() is not None, "a connection", 60)
     require(stage.device.component_pid == process, "it is another process")
     stage.verdict(rotated=True, job=stage.rotate())
+
+
+@scenario(OFFLINE, device=_ENDED)
+def expired_while_offline(stage: Stage) -> None:
+    """The certificate ended while the device was off: AWS IoT lets it in no more. With a new pair
+    by hand it is back, what it could not say before alarms nobody, and it can be rotated."""
+    lost, policies = stage.old.certificate_id, stage.policies()
+    stage.device.start()
+    stage.wait_for_line("alert type=certificate.expired ")
+    stage.timeline.wait_for("refused", source="iot-core", principal=lost, timeout=60)
+    require(stage.principal_connected() is None, "it is connected")
+    stage.device.stop()
+    give_new_pair(stage, policies)
+    remove(stage, lost, policies)
+    mark = stage.timeline.mark()
+    stage.start()
+    stage.timeline.wait_for("published", source="iot-core", after=mark, topic=topics.ALERTS)
+    stage.take_for_old()
+    stage.verdict(rotated=True, job=stage.rotate())
+    require(not stage.alerts_told(), f"people were told {stage.alerts_told()}")

@@ -12,9 +12,10 @@ from pathlib import Path
 
 from lab.account.authority import generate_private_key, private_key_pem
 from lab.nucleus.recipe import Runtime
+from lab.scenarios.by_hand import give_new_pair, remove
 from lab.scenarios.endings import FIRST, hold
 from lab.scenarios.scenario import BOTH, require, scenario
-from lab.scenarios.stage import THING, Stage
+from lab.scenarios.stage import Stage
 
 STORAGE = "Storage"
 
@@ -281,22 +282,11 @@ def new_pair_by_hand(stage: Stage) -> None:
     stage.wait_for_idle()
     stage.pass_grace()
     stage.device.stop()
-    lost, policies = stage.certificate_on_disk(), stage.policies()
-    layout = stage.device.layout
+    lost, layout = stage.certificate_on_disk(), stage.device.layout
+    policies = stage.policies()
     for path in (layout.certificate_path, layout.private_key_path):
         path.write_text("")
-    iot = stage.lab.account.client("iot")
-    made = iot.create_keys_and_certificate(setAsActive=True)
-    for policy in policies:
-        iot.attach_policy(policyName=policy, target=made["certificateArn"])
-    iot.attach_thing_principal(thingName=THING, principal=made["certificateArn"])
-    for path, content in (
-        (layout.certificate_path, made["certificatePem"]),
-        (layout.private_key_path, made["keyPair"]["PrivateKey"]),
-    ):
-        path.unlink()
-        path.write_text(content)
-        path.chmod(0o600)
+    give_new_pair(stage, policies)
     mark = stage.timeline.mark()
     stage.start()
     stage.deactivate(lost)
@@ -304,9 +294,5 @@ def new_pair_by_hand(stage: Stage) -> None:
     stage.take_for_old()
     job = stage.rotate()
     stage.wait_for_idle()
-    arn = made["certificateArn"].replace(made["certificateId"], lost)
-    for policy in policies:
-        iot.detach_policy(policyName=policy, target=arn)
-    iot.detach_thing_principal(thingName=THING, principal=arn)
-    iot.delete_certificate(certificateId=lost)
+    remove(stage, lost, policies)
     stage.verdict(rotated=True, job=job)

@@ -10,7 +10,7 @@ import pytest
 from lab.fleet.account import Account
 from lab.fleet.registry import BASE
 from rotation_cloud.alerts import MOST_TOLD, Policy
-from rotation_cloud.hearing import MOST_DOUBTS
+from rotation_cloud.hearing import MOST_DOUBTS, MOST_OUTDATED
 from rotation_protocol.reasons import AlertType
 from tests.cloud.monitor import (
     DAY,
@@ -69,6 +69,21 @@ def test_flood_of_forged_alerts_costs_little(account: Account, monitor: Monitor)
     account.clock.sleep(DAY)
     monitor.sends(monitor.signed())
     assert monitor.subjects == [FORGED, ENDS_IN_SIX]
+
+
+def test_flood_of_outdated_alerts_costs_little(account: Account, monitor: Monitor) -> None:
+    """As many as may wait on a device are looked at; after that, one read of the table for each."""
+    account.registry.certificates[f"{BASE}:cert/{monitor.principal}"].created = account.clock.time
+    old = monitor.event(monitor.signed(by=pair("before")))
+    for _ in range(MOST_OUTDATED):
+        monitor.deliver(old)
+    assert account.calls.count("registry.registered") == MOST_OUTDATED
+    account.calls.clear()
+    monitor.deliver(old)
+    assert account.calls == ["documents.get"]
+    account.clock.sleep(DAY)
+    monitor.sends(monitor.signed())
+    assert monitor.subjects == [ENDS_IN_SIX]
 
 
 def test_another_sender_is_not_punished(account: Account, monitor: Monitor) -> None:

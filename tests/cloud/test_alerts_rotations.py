@@ -125,24 +125,28 @@ def test_message_that_outlived_its_connection(account: Account, monitor: Monitor
     assert monitor.reasons() == []
 
 
-def test_old_keys_signature_of_something_else(account: Account, monitor: Monitor) -> None:
-    """An alert of a CA that waited on the device through a rotation: its key is gone since."""
-    before = monitor.signed(
-        monitor.alert(
-            role="root-ca",
-            certificate_id="a" * 64,
-            checked_at=monitor.now - datetime.timedelta(hours=1),
-        ),
-        by=pair("before"),
-    )
-    failed = Record(THING, "job-0", State.DONE, started=int(account.clock.time), retire=Which.NEW)
-    account.records.write(failed)
+@pytest.mark.parametrize(
+    "what",
+    [
+        {"role": "root-ca", "certificate_id": "a" * 64},
+        {"certificate_id": certificate_id(pair("before")), "days_remaining": -1},
+    ],
+    ids=["of a CA", "of the one before"],
+)
+def test_alert_that_is_older_than_the_pair(
+    account: Account, monitor: Monitor, what: dict[str, Any]
+) -> None:
+    """It waited on the device until a rotation, or a person, gave it a new pair: the key that has
+    signed it is gone since. Whoever lacks the new one too is still a forger."""
+    raised = monitor.now - datetime.timedelta(hours=1)
+    before = monitor.signed(monitor.alert(checked_at=raised, **what), by=pair("before"))
     monitor.sends(before)
     assert monitor.reasons() == ["wrong-signature"]
     account.audit.events.clear()
-    record(monitor, State.DONE, old="c" * 64, new=monitor.principal, retire=Which.OLD)
+    account.alerts.told.clear()
+    account.registry.certificates[f"{BASE}:cert/{monitor.principal}"].created = raised.timestamp()
     monitor.sends(before)
-    assert monitor.reasons() == []
+    assert (monitor.reasons(), monitor.subjects) == ([], [])
     monitor.sends(monitor.signed(by=pair("before")))
     assert monitor.reasons() == ["wrong-signature"]
 

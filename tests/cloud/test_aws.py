@@ -126,11 +126,12 @@ def test_errors_of_the_registry(site: Site) -> None:
     with pytest.raises(NotFound):
         registry.registered(certificate_id_of(gone))
     certificate_id = site.device.certificate_id
-    found = Registered(arn, site.device.certificate_pem, "ACTIVE")
+    iot = site.account.client("iot")
+    described = iot.describe_certificate(certificateId=certificate_id)["certificateDescription"]
+    created = described["creationDate"].timestamp()
+    found = Registered(arn, site.device.certificate_pem, "ACTIVE", created=created)
     assert registry.registered(certificate_id) == found
-    site.account.client("iot").update_certificate(
-        certificateId=certificate_id, newStatus="INACTIVE"
-    )
+    iot.update_certificate(certificateId=certificate_id, newStatus="INACTIVE")
     assert not registry.registered(certificate_id).is_active
     assert registry.things(arn) == ["press-7"]
     assert registry.policies(arn) == ["press-7"]

@@ -202,7 +202,7 @@ def test_chain_that_is_wrong(own: Signer, what: str, said: str) -> None:
         ({"certificateChain": "x" * MAX_ANSWER_BYTES}, AwsError, "longer than 65536 bytes"),
         (KeyError("a secret"), AwsError, "failed (KeyError)"),
     ],
-    ids=str,
+    ids=["refused", "controls", "busy", "empty", "number", "list", "null", "long", "error"],
 )
 def test_answers_are_told_apart(own: Signer, answer: Any, kind: type[AwsError], said: str) -> None:
     """Refused, busy, broken: each is what the device has to know, and no secret is repeated."""
