@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import json
-import shutil
 from collections.abc import Mapping
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 from lab.scenarios.issuance import deactivate_when
@@ -168,39 +166,6 @@ def silent_in_the_grace_period(stage: Stage) -> None:
     require(stage.active_certificates() == {new}, "the old certificate is still ACTIVE")
     stage.start()
     stage.verdict(rotated=True, job=job)
-
-
-@scenario(WORKFLOW)
-def restored_from_an_image(stage: Stage) -> None:
-    """The disk is restored from an image after the rotation: the old pair still opens the door,
-    and the next rotation leaves one certificate."""
-    root = stage.device.layout.root
-    image = root.with_name(f"{root.name}.image")
-    stage.start()
-    stage.device.stop()
-    shutil.copytree(root, image, symlinks=True)
-    mark = stage.timeline.mark()
-    stage.device.start()
-    stage.wait_until_listening(mark)
-    stage.rotate()
-    stage.wait_for_idle()
-    stage.device.power_off()
-    _replace(root, image)
-    mark = stage.timeline.mark()
-    stage.device.start()
-    stage.wait_until_listening(mark)
-    require(stage.principal_connected() == stage.old.certificate_id, "it is not back with its old")
-    stage.verdict(rotated=True, job=stage.rotate())
-
-
-def _replace(root: Path, image: Path) -> None:
-    """The folder's content becomes that of the image."""
-    for path in root.iterdir():
-        if path.is_dir() and not path.is_symlink():
-            shutil.rmtree(path)
-        else:
-            path.unlink()
-    shutil.copytree(image, root, symlinks=True, dirs_exist_ok=True)
 
 
 @scenario(WORKFLOW)
