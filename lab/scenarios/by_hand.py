@@ -20,8 +20,8 @@ def give_new_pair(stage: Stage, policies: Sequence[str]) -> None:
         (layout.private_key_path, made["keyPair"]["PrivateKey"]),
     ):
         path.unlink()
+        path.touch(0o600)
         path.write_text(content)
-        path.chmod(0o600)
 
 
 def remove(stage: Stage, certificate_id: str, policies: Sequence[str]) -> None:
