@@ -169,7 +169,7 @@ def _check_signature(
     """By the certificate of the connection, or by the one that the alert names, if that is the
     thing's too. Raises NotBelieved, or Outdated if the connection's is younger than the alert: the
     key before it has signed then, whether a rotation has replaced that or a person."""
-    began = 0.0
+    began = 0
     for certificate_id in dict.fromkeys((report.principal, alert.certificate_id or "")):
         if certificate_id not in certificates:
             continue
@@ -178,8 +178,8 @@ def _check_signature(
             if found.is_active and signature.is_by(found.pem, alert.signature or "", content):
                 return
             if certificate_id == report.principal:
-                began = found.created
-    if alert.checked_at.timestamp() <= began:
+                began = int(found.created)  # in whole seconds, as an alert's times are
+    if alert.checked_at.timestamp() < began:
         raise Outdated("the key that signed it has been replaced since")
     raise NotBelieved(Doubt.WRONG_SIGNATURE, f"an alert of type {alert.type.value}")
 

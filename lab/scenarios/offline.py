@@ -90,6 +90,7 @@ def expired_while_offline(stage: Stage) -> None:
     """The certificate ended while the device was off: AWS IoT lets it in no more. With a new pair
     by hand it is back, what it could not say before alarms nobody, and it can be rotated."""
     lost, policies = stage.old.certificate_id, stage.policies()
+    stage.device.move_clock(-timedelta(hours=1))  # when it said so; it takes a person an hour
     stage.device.start()
     stage.wait_for_line("alert type=certificate.expired ")
     stage.timeline.wait_for("refused", source="iot-core", principal=lost, timeout=60)
@@ -97,6 +98,7 @@ def expired_while_offline(stage: Stage) -> None:
     stage.device.stop()
     give_new_pair(stage, policies)
     remove(stage, lost, policies)
+    stage.device.move_clock(timedelta(0))
     mark = stage.timeline.mark()
     stage.start()
     stage.timeline.wait_for("published", source="iot-core", after=mark, topic=topics.ALERTS)

@@ -73,8 +73,9 @@ def test_flood_of_forged_alerts_costs_little(account: Account, monitor: Monitor)
 
 def test_flood_of_outdated_alerts_costs_little(account: Account, monitor: Monitor) -> None:
     """As many as may wait on a device are looked at; after that, one read of the table for each."""
-    account.registry.certificates[f"{BASE}:cert/{monitor.principal}"].created = account.clock.time
     old = monitor.event(monitor.signed(by=pair("before")))
+    account.clock.sleep(1)
+    account.registry.certificates[f"{BASE}:cert/{monitor.principal}"].created = account.clock.time
     for _ in range(MOST_OUTDATED):
         monitor.deliver(old)
     assert account.calls.count("registry.registered") == MOST_OUTDATED

@@ -138,13 +138,15 @@ def test_alert_that_is_older_than_the_pair(
 ) -> None:
     """It waited on the device until a rotation, or a person, gave it a new pair: the key that has
     signed it is gone since. Whoever lacks the new one too is still a forger."""
-    raised = monitor.now - datetime.timedelta(hours=1)
+    raised, registry = monitor.now - datetime.timedelta(hours=1), account.registry
+    own = registry.certificates[f"{BASE}:cert/{monitor.principal}"]
     before = monitor.signed(monitor.alert(checked_at=raised, **what), by=pair("before"))
+    own.created = raised.timestamp() + 0.9  # the same second
     monitor.sends(before)
     assert monitor.reasons() == ["wrong-signature"]
     account.audit.events.clear()
     account.alerts.told.clear()
-    account.registry.certificates[f"{BASE}:cert/{monitor.principal}"].created = raised.timestamp()
+    own.created = raised.timestamp() + 1
     monitor.sends(before)
     assert (monitor.reasons(), monitor.subjects) == ([], [])
     monitor.sends(monitor.signed(by=pair("before")))
