@@ -92,7 +92,10 @@ def expired_while_offline(stage: Stage) -> None:
     lost, policies = stage.old.certificate_id, stage.policies()
     stage.device.move_clock(-timedelta(hours=1))  # when it said so; it takes a person an hour
     stage.device.start()
+    # Lite refuses the alert, which waits on disk; classic's spool takes it, and ends with it.
+    is_lite = stage.device.layout.runtime == "lite"
     stage.wait_for_line("alert type=certificate.expired ")
+    stage.wait_for_line(f"{'publish-failed' if is_lite else 'published'} topic={topics.ALERTS} ")
     stage.timeline.wait_for("refused", source="iot-core", principal=lost, timeout=60)
     require(stage.principal_connected() is None, "it is connected")
     stage.device.stop()
@@ -101,7 +104,8 @@ def expired_while_offline(stage: Stage) -> None:
     stage.device.move_clock(timedelta(0))
     mark = stage.timeline.mark()
     stage.start()
-    stage.timeline.wait_for("published", source="iot-core", after=mark, topic=topics.ALERTS)
+    if is_lite:
+        stage.timeline.wait_for("published", source="iot-core", after=mark, topic=topics.ALERTS)
     stage.take_for_old()
     stage.verdict(rotated=True, job=stage.rotate())
     require(not stage.alerts_told(), f"people were told {stage.alerts_told()}")
