@@ -20,11 +20,6 @@ pytestmark = pytest.mark.usefixtures("with_and_without_grace")
 
 
 @pytest.fixture
-def account() -> Account:
-    return Account()
-
-
-@pytest.fixture
 def device(account: Account) -> Device:
     return Device(account)
 

@@ -14,14 +14,7 @@ from rotation_cloud.ports import AwsError
 from rotation_cloud.registration import Terms, register
 from rotation_cloud.security_events import Activity
 from rotation_protocol.fields import WireError
-from tests.cloud.factory import (
-    CA_ID,
-    DAY,
-    SAW,
-    TERMS,
-    Factory,
-    event,
-)
+from tests.cloud.factory import CA_ID, DAY, SAW, TERMS, Factory, event
 
 
 def test_new_device_is_let_in() -> None:

@@ -18,16 +18,7 @@ from lab.fleet.registry import THING
 from rotation_cloud.documents import DENIED, Document
 from rotation_cloud.ports import Registered
 from rotation_cloud.retirement import retire
-from tests.cloud.factory import (
-    CA_ID,
-    POLICY,
-    SAW,
-    TERMS,
-    Factory,
-    authority,
-    common_name,
-    subject,
-)
+from tests.cloud.factory import CA_ID, POLICY, SAW, TERMS, Factory, authority, common_name, subject
 
 # -- the CA ------------------------------------------------------------------------------
 

@@ -17,11 +17,7 @@ from lab.loop import LoopThread
 from lab.nucleus.mqtt_proxy import MqttProxy
 from lab.nucleus.recipe import Runtime
 from lab.timeline import Entry, Timeline
-from tests.lab.iot_core_site import (
-    WAIT,
-    Device,
-    Site,
-)
+from tests.lab.iot_core_site import WAIT, Device, Site
 
 NEVER = 0.3  # seconds in which something that must not happen would have happened
 

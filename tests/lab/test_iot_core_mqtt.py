@@ -10,13 +10,7 @@ import pytest
 from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties as PahoProperties
 
-from lab.iot_core.packets import (
-    Connack,
-    Connect,
-    Disconnect,
-    Publish,
-    Version,
-)
+from lab.iot_core.packets import Connack, Connect, Disconnect, Publish, Version
 from lab.iot_core.wire import Properties, Reason
 from tests.lab.iot_core_paho import PahoClient
 from tests.lab.iot_core_site import WAIT, RawClient, Site, connect_packet, running_site

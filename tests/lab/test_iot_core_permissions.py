@@ -6,10 +6,7 @@ from typing import Any
 
 import pytest
 
-from lab.iot_core.packets import (
-    Connect,
-    Version,
-)
+from lab.iot_core.packets import Connect, Version
 from lab.iot_core.wire import Reason
 from tests.lab.iot_core_paho import PahoClient
 from tests.lab.iot_core_site import ARN, EVERYTHING, WAIT, RawClient, Site, allow

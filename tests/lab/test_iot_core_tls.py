@@ -14,14 +14,7 @@ from cryptography.hazmat.primitives.asymmetric import ec, rsa
 
 from lab.iot_core.packets import Disconnect
 from lab.iot_core.wire import Reason
-from tests.lab.iot_core_site import (
-    EVERYTHING,
-    Authority,
-    Device,
-    RawClient,
-    Site,
-    connect_packet,
-)
+from tests.lab.iot_core_site import EVERYTHING, Authority, Device, RawClient, Site, connect_packet
 
 pytestmark = pytest.mark.parametrize("tls", [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3])
 

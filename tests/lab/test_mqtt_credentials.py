@@ -7,10 +7,7 @@ import shutil
 import pytest
 
 from lab.nucleus.recipe import Runtime
-from tests.lab.iot_core_site import (
-    WAIT,
-    Site,
-)
+from tests.lab.iot_core_site import WAIT, Site
 from tests.lab.mqtt_device import Make, both
 
 

@@ -8,11 +8,7 @@ from lab.nucleus.mqtt_connection import MqttConnection, OperationError
 from lab.nucleus.mqtt_proxy import LITE_MESSAGE_LIMIT, SPOOL_LIMIT, SpoolError
 from lab.nucleus.mqtt_topics import MESSAGE_LIMIT
 from lab.nucleus.recipe import Runtime
-from tests.lab.iot_core_site import (
-    WAIT,
-    Site,
-    allow,
-)
+from tests.lab.iot_core_site import WAIT, Site, allow
 from tests.lab.mqtt_device import Make, both, is_silent, observed
 
 

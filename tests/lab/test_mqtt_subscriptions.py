@@ -10,13 +10,7 @@ import pytest
 from lab.nucleus.mqtt_proxy import SpoolError
 from lab.nucleus.mqtt_topics import covers
 from lab.nucleus.recipe import Runtime
-from tests.lab.iot_core_site import (
-    WAIT,
-    RawClient,
-    Site,
-    allow,
-    connect_packet,
-)
+from tests.lab.iot_core_site import WAIT, RawClient, Site, allow, connect_packet
 from tests.lab.mqtt_device import Make, both, is_silent
 
 

@@ -21,10 +21,7 @@ from lab.iot_core.policy import evaluate
 from rotation_protocol import topics
 from rotation_protocol.codec import alert_signing_bytes, encode_alert, encode_health
 from rotation_protocol.messages import Alert, Health
-from rotation_protocol.reasons import (
-    AlertType,
-    DeadlineReason,
-)
+from rotation_protocol.reasons import AlertType, DeadlineReason
 from tests.greengrass_root import another_key, certificate_pem, install, key_of
 from tests.packaging.markdown import blocks, coded, document, first_column, rows, section
 
